@@ -1,0 +1,105 @@
+/**
+ * The values that travel through machines. What only sources may read (secrets, open resources) is an empty
+ * interface here that a source extends by declaration merging: machines carry it and cannot look inside.
+ */
+
+/** Why something was refused or failed: what operators grep for, what the user reads, what the log adds. */
+export interface Refusal {
+  /** The message code, the reference's wherever the situation is the same. */
+  readonly code: string;
+  /** One sentence the user can act on. Never a stack trace, never a secret. */
+  readonly userMessage: string;
+  /** The operator's sentence. */
+  readonly message: string;
+  readonly details: Readonly<Record<string, string | number | boolean>>;
+}
+
+/** Who logged in. Extended in src/metadata.ts by what the steps of the login learned about them. */
+export interface Identity {
+  /** The user name that was asked for. */
+  readonly username: string;
+  /** The user name that was proven. */
+  readonly authenticatedUsername: string;
+}
+
+/** What a client offered as proof of who it is. Extended in src/ssh/credential.ts. */
+export interface Credential {
+  readonly method: AuthenticationMethod;
+}
+
+/** RFC 4252, RFC 4256 and RFC 4462 method names. */
+export type AuthenticationMethod = "password" | "publickey" | "keyboard-interactive" | "gssapi-with-mic";
+
+/** The configuration of one connection: the file's, overlaid by the configuration server's. Extended in src/config/. */
+export interface Settings {
+  readonly backend: BackendName;
+}
+
+export type BackendName = "docker" | "kubernetes" | "sshproxy" | "process";
+
+/** The place a connection's programs run in. Extended in src/backend/backend.ts. */
+export interface Environment {
+  /** For logs and the inspector: `container 4f2a…`, `pod default/jane`. */
+  readonly description: string;
+}
+
+/** RFC 4254 section 6.2. Sizes of 0 mean "not given". */
+export interface Terminal extends TerminalSize {
+  readonly term: string;
+  /** Encoded terminal modes (RFC 4254 section 8): opcode name to argument. */
+  readonly modes: Readonly<Record<string, number>>;
+}
+
+export interface TerminalSize {
+  readonly columns: number;
+  readonly rows: number;
+  readonly widthPixels: number;
+  readonly heightPixels: number;
+}
+
+/** RFC 4254 section 6.5. */
+export type Program =
+  | { readonly kind: "shell" }
+  | { readonly kind: "exec"; readonly command: string }
+  | { readonly kind: "subsystem"; readonly name: string };
+
+/** How a program ended (RFC 4254 section 6.10). Signal names come without `SIG`. */
+export type Exit =
+  | { readonly kind: "status"; readonly status: number }
+  | {
+      readonly kind: "signal";
+      readonly signal: string;
+      readonly coreDumped: boolean;
+      readonly message: string;
+    };
+
+/** Severity of a log line, by syslog's names. */
+export type Level = "debug" | "info" | "notice" | "warning" | "error" | "crit" | "alert" | "emerg";
+
+/** Turns whatever an actor failed with into a refusal; a stranger becomes UNKNOWN_ERROR and keeps its message for the log. */
+export const refusalOf = (error: unknown): Refusal => {
+  if (isRefusal(error)) {
+    return {
+      code: error.code,
+      userMessage: error.userMessage,
+      message: error.message,
+      details: error.details ?? {},
+    };
+  }
+  return {
+    code: "UNKNOWN_ERROR",
+    userMessage: "An internal error ended this connection. Please try again later.",
+    message: error instanceof Error ? `${error.name}: ${error.message}` : String(error),
+    details: {},
+  };
+};
+
+const isRefusal = (value: unknown): value is Omit<Refusal, "details"> & Partial<Pick<Refusal, "details">> =>
+  typeof value === "object" &&
+  value !== null &&
+  "code" in value &&
+  typeof value.code === "string" &&
+  "userMessage" in value &&
+  typeof value.userMessage === "string" &&
+  "message" in value &&
+  typeof value.message === "string";

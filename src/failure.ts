@@ -1,0 +1,34 @@
+/**
+ * The shape every failure of a source has: a tag for the code, a message code for operators, a sentence for the
+ * user, a message and details for the log. Machines read it as a `Refusal`.
+ */
+import { Data } from "effect";
+import type { Refusal } from "../machines/facts.ts";
+
+export interface FailureFields {
+  readonly message: string;
+  readonly details?: Refusal["details"];
+  /** The error underneath, for debug logs only: it is never shown to a user. */
+  readonly cause?: unknown;
+}
+
+/**
+ * A class of failures with one message code and one sentence for the user.
+ *
+ * @example
+ * class PodNotFound extends failure("PodNotFound", "KUBERNETES_POD_NOT_FOUND", "Your environment does not exist yet. Ask your administrator to create it.") {}
+ * new PodNotFound({ message: "no pod jane in default", details: { namespace: "default", pod: "jane" } })
+ */
+export const failure = <Tag extends string, Code extends string>(tag: Tag, code: Code, userMessage: string) =>
+  class extends Data.TaggedError(tag)<FailureFields> {
+    readonly code = code;
+    readonly userMessage = userMessage;
+  };
+
+/** Any failure a source may have. */
+export interface Failure extends Error {
+  readonly _tag: string;
+  readonly code: string;
+  readonly userMessage: string;
+  readonly details?: Refusal["details"];
+}
