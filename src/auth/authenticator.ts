@@ -37,7 +37,12 @@ export interface Authenticator {
 export type Authorize = (identity: Identity) => Effect.Effect<Identity, Failure>;
 
 /** The identity of somebody who has proven the user name they asked for. */
-export const provenIdentity = ({ connectionId, remoteAddress, clientVersion, username }: Attempt): Identity => ({
+export const provenIdentity = ({
+  connectionId,
+  remoteAddress,
+  clientVersion,
+  username,
+}: Attempt): Identity => ({
   connectionId,
   remoteAddress,
   clientVersion,
@@ -50,12 +55,15 @@ export class PasswordRefused extends failure(
   "PasswordRefused",
   "AUTH_FAILED",
   "User name or password not accepted. Please check both and try again.",
+  "notice",
 ) {}
 
+/** Clients offer key after key by themselves, so this is quieter than a wrong password. */
 export class PublicKeyRefused extends failure(
   "PublicKeyRefused",
   "AUTH_FAILED",
   "This key is not accepted for this user. Please offer another key or ask your administrator to add it.",
+  "info",
 ) {}
 
 /** The reference names AUTHZ_FAILED for this situation, so that operators can tell it from a wrong password. */
@@ -63,6 +71,7 @@ export class AuthorizationRefused extends failure(
   "AuthorizationRefused",
   "AUTHZ_FAILED",
   "You are not allowed to log in here. Please ask your administrator for access.",
+  "notice",
 ) {}
 
 /** Whoever checks logins could not be asked, or did not answer in a way that can be understood. */
