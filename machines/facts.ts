@@ -12,6 +12,8 @@ export interface Refusal {
   /** The operator's sentence. */
   readonly message: string;
   readonly details: Readonly<Record<string, string | number | boolean>>;
+  /** How loud the log says it: `error` when an operator has something to mend, `notice` when a user did something wrong. */
+  readonly level: Level;
 }
 
 /** Who logged in. Extended in src/metadata.ts by what the steps of the login learned about them. */
@@ -22,13 +24,37 @@ export interface Identity {
   readonly authenticatedUsername: string;
 }
 
-/** What a client offered as proof of who it is. Extended in src/ssh/credential.ts. */
-export interface Credential {
-  readonly method: AuthenticationMethod;
+/** RFC 4252, RFC 4256 and RFC 4462 method names that Berth can offer. */
+export type AuthenticationMethod = "password" | "publickey" | "keyboard-interactive" | "gssapi-with-mic";
+
+/** RFC 4252 section 8. Extended in src/ssh/credentials.ts by the password. */
+export interface PasswordCredential {
+  readonly method: "password";
 }
 
-/** RFC 4252, RFC 4256 and RFC 4462 method names. */
-export type AuthenticationMethod = "password" | "publickey" | "keyboard-interactive" | "gssapi-with-mic";
+/** RFC 4252 section 7. Extended in src/ssh/credentials.ts by the key and its signature. */
+export interface PublicKeyCredential {
+  readonly method: "publickey";
+  /** Name of the public key algorithm, such as `ssh-ed25519`. */
+  readonly algorithm: string;
+  /** `SHA256:…` as `ssh-keygen -l` prints it. */
+  readonly fingerprint: string;
+  /** Whether the request carries a signature, or only asks whether the key would do. */
+  readonly signed: boolean;
+}
+
+/** RFC 4256. Extended in src/ssh/credentials.ts by a way to ask the user. */
+export interface InteractiveCredential {
+  readonly method: "keyboard-interactive";
+}
+
+/** RFC 4462 section 3. Extended in src/auth/kerberos/. */
+export interface GssapiCredential {
+  readonly method: "gssapi-with-mic";
+}
+
+/** What a client offered as proof of who it is. */
+export type Credential = PasswordCredential | PublicKeyCredential | InteractiveCredential | GssapiCredential;
 
 /** The configuration of one connection: the file's, overlaid by the configuration server's. Extended in src/config/. */
 export interface Settings {
@@ -41,6 +67,18 @@ export type BackendName = "docker" | "kubernetes" | "sshproxy" | "process";
 export interface Environment {
   /** For logs and the inspector: `container 4f2a…`, `pod default/jane`. */
   readonly description: string;
+}
+
+/** What a backend's machine ends with. */
+export type ProvisioningOutcome =
+  | { readonly kind: "ready"; readonly environment: Environment }
+  | { readonly kind: "refused"; readonly refusal: Refusal };
+
+/** What a backend's machine starts from. */
+export interface Provisioning {
+  readonly connectionId: string;
+  readonly identity: Identity;
+  readonly settings: Settings;
 }
 
 /** RFC 4254 section 6.2. Sizes of 0 mean "not given". */
@@ -76,25 +114,33 @@ export type Exit =
 /** Severity of a log line, by syslog's names. */
 export type Level = "debug" | "info" | "notice" | "warning" | "error" | "crit" | "alert" | "emerg";
 
+/** One line for the log. */
+export interface LogLine {
+  readonly level: Level;
+  readonly code: string;
+  readonly message: string;
+  readonly details?: Readonly<Record<string, string | number | boolean | undefined>>;
+}
+
 /** Turns whatever an actor failed with into a refusal; a stranger becomes UNKNOWN_ERROR and keeps its message for the log. */
 export const refusalOf = (error: unknown): Refusal => {
-  if (isRefusal(error)) {
-    return {
-      code: error.code,
-      userMessage: error.userMessage,
-      message: error.message,
-      details: error.details ?? {},
-    };
+  if (isFailure(error)) {
+    const { code, userMessage, message, details = {}, level = "error" } = error;
+    return { code, userMessage, message, details, level };
   }
   return {
     code: "UNKNOWN_ERROR",
     userMessage: "An internal error ended this connection. Please try again later.",
     message: error instanceof Error ? `${error.name}: ${error.message}` : String(error),
     details: {},
+    level: "error",
   };
 };
 
-const isRefusal = (value: unknown): value is Omit<Refusal, "details"> & Partial<Pick<Refusal, "details">> =>
+type FailureLike = Pick<Refusal, "code" | "userMessage" | "message"> &
+  Partial<Pick<Refusal, "details" | "level">>;
+
+const isFailure = (value: unknown): value is FailureLike =>
   typeof value === "object" &&
   value !== null &&
   "code" in value &&

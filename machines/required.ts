@@ -2,13 +2,7 @@
  * What a machine needs from outside, left open: an actor or action that fails by its own name when nobody
  * provided it, so a missing wire shows at once and never as a login that hangs.
  */
-import {
-  type ActorLogic,
-  type EventObject,
-  fromCallback,
-  fromPromise,
-  type NonReducibleUnknown,
-} from "xstate";
+import { type EventObject, fromCallback, fromPromise, type NonReducibleUnknown } from "xstate";
 
 /** An actor that answers once. */
 export const required = <Output, Input extends NonReducibleUnknown>(name: string) =>

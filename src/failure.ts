@@ -3,7 +3,7 @@
  * user, a message and details for the log. Machines read it as a `Refusal`.
  */
 import { Data } from "effect";
-import type { Refusal } from "../machines/facts.ts";
+import type { Level, Refusal } from "../machines/facts.ts";
 
 export interface FailureFields {
   readonly message: string;
@@ -13,16 +13,23 @@ export interface FailureFields {
 }
 
 /**
- * A class of failures with one message code and one sentence for the user.
+ * A class of failures with one message code, one sentence for the user, and a level for the log: `error` (the
+ * default) when an operator has something to mend, `notice` when the user did something wrong.
  *
  * @example
  * class PodNotFound extends failure("PodNotFound", "KUBERNETES_POD_NOT_FOUND", "Your environment does not exist yet. Ask your administrator to create it.") {}
  * new PodNotFound({ message: "no pod jane in default", details: { namespace: "default", pod: "jane" } })
  */
-export const failure = <Tag extends string, Code extends string>(tag: Tag, code: Code, userMessage: string) =>
+export const failure = <Tag extends string, Code extends string>(
+  tag: Tag,
+  code: Code,
+  userMessage: string,
+  level: Level = "error",
+) =>
   class extends Data.TaggedError(tag)<FailureFields> {
     readonly code = code;
     readonly userMessage = userMessage;
+    readonly level = level;
   };
 
 /** Any failure a source may have. */
@@ -31,4 +38,5 @@ export interface Failure extends Error {
   readonly code: string;
   readonly userMessage: string;
   readonly details?: Refusal["details"];
+  readonly level?: Level;
 }

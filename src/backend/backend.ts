@@ -4,7 +4,7 @@
  */
 import type { Duplex, Readable, Writable } from "node:stream";
 import type { Effect, Scope } from "effect";
-import type { Exit, Identity, Program, Settings, Terminal, TerminalSize } from "../../machines/facts.ts";
+import type { Exit, Program, Terminal, TerminalSize } from "../../machines/facts.ts";
 import type { Failure } from "../failure.ts";
 import type { Logger } from "../log/logger.ts";
 
@@ -43,12 +43,6 @@ export interface RunningProgram {
   readonly resize: (size: TerminalSize) => Effect.Effect<void, Failure>;
   /** A signal by its RFC 4254 name, without `SIG`. */
   readonly signal: (name: string) => Effect.Effect<void, Failure>;
-}
-
-/** What a backend's machine gets when a connection needs its environment. */
-export interface Provisioning {
-  readonly identity: Identity;
-  readonly settings: Settings;
 }
 
 /** What a backend may use of the connection it works for. Found by `connectionId` (src/daemon.ts). */

@@ -1,0 +1,309 @@
+/**
+ * One user authentication conversation (RFC 4252): which method may be tried, what it proved, how many attempts
+ * are left. It proves who somebody is; whether they may come in is the parent's verdict.
+ */
+import { assign, sendParent, setup } from "xstate";
+import {
+  type AuthenticationMethod,
+  type Credential,
+  type Identity,
+  type LogLine,
+  type PublicKeyCredential,
+  type Refusal,
+  refusalOf,
+} from "./facts.ts";
+import { required, requiredAction } from "./required.ts";
+
+export interface AuthenticationInput {
+  readonly connectionId: string;
+  /** The methods that are configured, in the order in which they are offered. */
+  readonly methods: readonly AuthenticationMethod[];
+  readonly attemptLimit: number;
+}
+
+/** One try, as the method that checks it gets it. */
+export interface Attempt<C extends Credential = Credential> {
+  readonly connectionId: string;
+  readonly username: string;
+  readonly credential: C;
+}
+
+export interface AuthenticationContext extends AuthenticationInput {
+  /** Failed attempts so far. */
+  readonly failures: number;
+  readonly attempt: Attempt | undefined;
+  /** What the backend said of the keys it accepts, by fingerprint and user name: each is asked about once. */
+  readonly acceptableKeys: Readonly<Record<string, Identity>>;
+  readonly identity: Identity | undefined;
+  /** Why the last attempt failed. */
+  readonly refusal: Refusal | undefined;
+  readonly granted: boolean;
+}
+
+/** SSH_MSG_USERAUTH_REQUEST. Without a credential the method is `none` or one that Berth doesn't know. */
+export interface AuthenticationRequested {
+  readonly type: "authentication.requested";
+  readonly username: string;
+  readonly method: string;
+  readonly credential: Credential | undefined;
+}
+
+export type AuthenticationEvent =
+  | AuthenticationRequested
+  | { readonly type: "login.granted" }
+  | { readonly type: "login.refused"; readonly refusal: Refusal };
+
+/** What the parent hears when somebody has proven who they are. */
+export interface IdentityVerified {
+  readonly type: "identity.verified";
+  readonly identity: Identity;
+  readonly method: string;
+}
+
+export type AuthenticationOutcome =
+  | { readonly kind: "granted" }
+  | { readonly kind: "refused"; readonly refusal: Refusal };
+
+const attemptOf = (context: AuthenticationContext): Attempt => {
+  if (context.attempt === undefined) throw new Error("no attempt is under way");
+  return context.attempt;
+};
+
+const keyAttemptOf = (context: AuthenticationContext): Attempt<PublicKeyCredential> => {
+  const { credential, ...rest } = attemptOf(context);
+  if (credential.method !== "publickey") throw new Error(`a ${credential.method} attempt has no key`);
+  return { ...rest, credential };
+};
+
+/** Index of a key in `acceptableKeys`; the fingerprint comes first because a user name may hold anything. */
+const keyIndex = (context: AuthenticationContext): string => {
+  const { credential, username } = keyAttemptOf(context);
+  return `${credential.fingerprint} ${username}`;
+};
+
+const acceptedIdentityOf = (context: AuthenticationContext): Identity => {
+  const identity = context.acceptableKeys[keyIndex(context)];
+  if (identity === undefined) throw new Error("the key was not accepted");
+  return identity;
+};
+
+const tooManyFailures = ({ failures }: AuthenticationContext): Refusal => ({
+  code: "AUTH_FAILED",
+  level: "notice",
+  userMessage: "Too many failed attempts to log in. Please connect again to try once more.",
+  message: `No attempts left after ${failures} failures`,
+  details: { failures },
+});
+
+const methodUnavailable = (method: string): Refusal => ({
+  code: "SSH_AUTH_UNAVAILABLE",
+  level: "info",
+  userMessage: "This way of logging in is not available here.",
+  message: "The client tried an authentication method that is not configured",
+  details: { method },
+});
+
+const failureLine = ({ connectionId, attempt, refusal, failures }: AuthenticationContext) => ({
+  connectionId,
+  line: {
+    level: refusal?.level ?? "notice",
+    code: refusal?.code ?? "AUTH_FAILED",
+    message: refusal?.message ?? "",
+    details: {
+      ...refusal?.details,
+      username: attempt?.username,
+      method: attempt?.credential.method,
+      fingerprint: attempt?.credential.method === "publickey" ? attempt.credential.fingerprint : undefined,
+      failures,
+    },
+  },
+});
+
+export const authenticationMachine = setup({
+  types: {
+    input: {} as AuthenticationInput,
+    context: {} as AuthenticationContext,
+    events: {} as AuthenticationEvent,
+    output: {} as AuthenticationOutcome,
+  },
+  actors: {
+    checkPassword: required<Identity, Attempt>("checkPassword"),
+    askForKey: required<Identity, Attempt<PublicKeyCredential>>("askForKey"),
+    verifySignature: required<void, Attempt<PublicKeyCredential>>("verifySignature"),
+  },
+  actions: {
+    answerFailure: requiredAction<{ connectionId: string; methods: readonly AuthenticationMethod[] }>(
+      "answerFailure",
+    ),
+    answerKeyAcceptable: requiredAction<{ connectionId: string }>("answerKeyAcceptable"),
+    answerSuccess: requiredAction<{ connectionId: string }>("answerSuccess"),
+    showBanner: requiredAction<{ connectionId: string; text: string }>("showBanner"),
+    log: requiredAction<{ connectionId: string; line: LogLine }>("log"),
+    keepAttempt: assign(({ context }, requested: AuthenticationRequested) => ({
+      attempt:
+        requested.credential === undefined
+          ? undefined
+          : {
+              connectionId: context.connectionId,
+              username: requested.username,
+              credential: requested.credential,
+            },
+      identity: undefined,
+    })),
+    keepIdentity: assign((_, identity: Identity) => ({ identity })),
+    keepKey: assign(({ context }, identity: Identity) => ({
+      acceptableKeys: { ...context.acceptableKeys, [keyIndex(context)]: identity },
+    })),
+    keepReason: assign((_, { error }: { error: unknown }) => ({ refusal: refusalOf(error) })),
+    countFailure: assign(({ context }) => ({ failures: context.failures + 1 })),
+  },
+  guards: {
+    /** The way a client asks which methods there are (RFC 4252 section 5.2). */
+    asksForMethods: (_, { method }: AuthenticationRequested) => method === "none",
+    mayTry: (
+      { context },
+      { requested, method }: { requested: AuthenticationRequested; method: AuthenticationMethod },
+    ) =>
+      requested.method === method && requested.credential !== undefined && context.methods.includes(method),
+    isKnownKey: ({ context }) => keyIndex(context) in context.acceptableKeys,
+    isSigned: ({ context }) => keyAttemptOf(context).credential.signed,
+    isExhausted: ({ context }) => context.failures >= context.attemptLimit,
+    /** A client tries its keys by itself: nobody wants to read a sentence about each that doesn't fit. */
+    wasTypedByAPerson: ({ context }) =>
+      context.identity !== undefined || context.attempt?.credential.method === "password",
+  },
+}).createMachine({
+  id: "authentication",
+  context: ({ input }) => ({
+    ...input,
+    failures: 0,
+    attempt: undefined,
+    acceptableKeys: {},
+    identity: undefined,
+    refusal: undefined,
+    granted: false,
+  }),
+  output: ({ context }) =>
+    context.granted ? { kind: "granted" } : { kind: "refused", refusal: tooManyFailures(context) },
+  initial: "awaitingRequest",
+  states: {
+    awaitingRequest: {
+      on: {
+        "authentication.requested": [
+          {
+            guard: { type: "asksForMethods", params: ({ event }) => event },
+            actions: { type: "answerFailure", params: ({ context }) => context },
+          },
+          {
+            guard: { type: "mayTry", params: ({ event }) => ({ requested: event, method: "password" }) },
+            target: "checkingPassword",
+            actions: { type: "keepAttempt", params: ({ event }) => event },
+          },
+          {
+            guard: { type: "mayTry", params: ({ event }) => ({ requested: event, method: "publickey" }) },
+            target: "consideringKey",
+            actions: { type: "keepAttempt", params: ({ event }) => event },
+          },
+          {
+            target: "failing",
+            actions: [
+              { type: "keepAttempt", params: ({ event }) => event },
+              { type: "keepReason", params: ({ event }) => ({ error: methodUnavailable(event.method) }) },
+            ],
+          },
+        ],
+      },
+    },
+
+    checkingPassword: {
+      invoke: {
+        src: "checkPassword",
+        input: ({ context }) => attemptOf(context),
+        onDone: {
+          target: "awaitingVerdict",
+          actions: { type: "keepIdentity", params: ({ event }) => event.output },
+        },
+        onError: { target: "failing", actions: { type: "keepReason", params: ({ event }) => event } },
+      },
+    },
+
+    consideringKey: {
+      always: [{ guard: "isKnownKey", target: "keyAcceptable" }, { target: "askingForKey" }],
+    },
+    askingForKey: {
+      invoke: {
+        src: "askForKey",
+        input: ({ context }) => keyAttemptOf(context),
+        onDone: {
+          target: "keyAcceptable",
+          actions: { type: "keepKey", params: ({ event }) => event.output },
+        },
+        onError: { target: "failing", actions: { type: "keepReason", params: ({ event }) => event } },
+      },
+    },
+    keyAcceptable: {
+      always: [
+        { guard: "isSigned", target: "verifyingSignature" },
+        {
+          target: "awaitingRequest",
+          actions: { type: "answerKeyAcceptable", params: ({ context }) => context },
+        },
+      ],
+    },
+    verifyingSignature: {
+      invoke: {
+        src: "verifySignature",
+        input: ({ context }) => keyAttemptOf(context),
+        onDone: {
+          target: "awaitingVerdict",
+          actions: { type: "keepIdentity", params: ({ context }) => acceptedIdentityOf(context) },
+        },
+        onError: { target: "failing", actions: { type: "keepReason", params: ({ event }) => event } },
+      },
+    },
+
+    /** Authorization and configuration are the parent's: a login is granted when they agree, and not before. */
+    awaitingVerdict: {
+      entry: sendParent(({ context }): IdentityVerified => {
+        if (context.identity === undefined) throw new Error("nobody has proven who they are");
+        return {
+          type: "identity.verified",
+          identity: context.identity,
+          method: attemptOf(context).credential.method,
+        };
+      }),
+      on: {
+        "login.granted": { target: "granted" },
+        "login.refused": {
+          target: "failing",
+          actions: { type: "keepReason", params: ({ event }) => ({ error: event.refusal }) },
+        },
+      },
+    },
+
+    failing: {
+      entry: ["countFailure", { type: "log", params: ({ context }) => failureLine(context) }],
+      always: [
+        { guard: "isExhausted", target: "refused" },
+        {
+          guard: "wasTypedByAPerson",
+          target: "awaitingRequest",
+          actions: [
+            {
+              type: "showBanner",
+              params: ({ context }) => ({ ...context, text: context.refusal?.userMessage ?? "" }),
+            },
+            { type: "answerFailure", params: ({ context }) => context },
+          ],
+        },
+        { target: "awaitingRequest", actions: { type: "answerFailure", params: ({ context }) => context } },
+      ],
+    },
+
+    granted: {
+      type: "final",
+      entry: [{ type: "answerSuccess", params: ({ context }) => context }, assign({ granted: true })],
+    },
+    refused: { type: "final" },
+  },
+});
