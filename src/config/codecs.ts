@@ -1,0 +1,157 @@
+/**
+ * How single values are written in a configuration and what they are once read: Go durations, log levels, listen
+ * addresses, lists, PEM fields, secrets. Every codec decodes from and encodes to plain YAML/JSON values.
+ */
+import { type Duration, Effect, Schema, SchemaGetter, SchemaIssue } from "effect";
+import type { Level } from "../../machines/facts.ts";
+import { formatGoDuration, fromNanoseconds, parseGoDuration } from "./go-duration.ts";
+
+/**
+ * A key with a default. As in the reference's Go structs, `""`, `0` and `null` in a file also mean "the default",
+ * unless the codec's encoded form is annotated with `zeroIsAValue`.
+ */
+export const defaulted = <S extends Schema.Constraint>(schema: S, value: S["Encoded"]) =>
+  Schema.withDecodingDefaultKey<S>(Effect.succeed(value))(schema);
+
+/** A nested object of keys that all have defaults: it may be left out whole. */
+export const section = <S extends Schema.Constraint>(schema: S) =>
+  Schema.withDecodingDefaultKey<S>(Effect.succeed({} as S["Encoded"]))(schema);
+
+/** What reading the file has to know of an encoded form, as annotations of it. */
+export interface EncodedAnnotations {
+  /** `0` or `""` means what it says and not "use the default". */
+  readonly zeroIsAValue?: true;
+  /** Other spellings of the key that holds this value. */
+  readonly alsoSpelt?: ReadonlyArray<string>;
+}
+
+const zeroIsAValue: EncodedAnnotations = { zeroIsAValue: true };
+
+/** The issue of a value that has the right type and is still wrong. The message never repeats the value. */
+export const unacceptable = (message: string) => new SchemaIssue.InvalidValue({ message });
+
+/** A getter that refuses what `parse` cannot read. */
+export const parsed = <A, E>(parse: (encoded: E) => A | undefined, message: string) =>
+  SchemaGetter.transformEffect((encoded: E) => {
+    const value = parse(encoded);
+    return value === undefined ? Effect.fail(unacceptable(message)) : Effect.succeed(value);
+  });
+
+/** `true` and `false`; quoted or not also YAML 1.1's `yes`, `no`, `on`, `off`, which the reference reads as booleans. */
+export const Flag = Schema.Union([Schema.Boolean, Schema.Literals(["yes", "no", "on", "off", "y", "n"])])
+  .annotate({ message: "expected true or false" })
+  .pipe(
+    Schema.decodeTo(Schema.Boolean, {
+      decode: SchemaGetter.transform((flag) =>
+        typeof flag === "boolean" ? flag : ["yes", "on", "y"].includes(flag),
+      ),
+      encode: SchemaGetter.transform((flag) => flag),
+    }),
+  );
+
+const durationMessage = "expected a duration such as 1m30s or 500ms, or a number of nanoseconds";
+
+const durationFrom = <
+  S extends Schema.Codec<string | number, string | number> & { readonly Rebuild: Schema.Top },
+>(
+  encoded: S,
+) =>
+  encoded.pipe(
+    Schema.decodeTo(Schema.Duration, {
+      decode: parsed<Duration.Duration, string | number>(
+        (value) => (typeof value === "number" ? fromNanoseconds(value) : parseGoDuration(value)),
+        durationMessage,
+      ),
+      encode: SchemaGetter.transform((duration: Duration.Duration): string | number =>
+        formatGoDuration(duration),
+      ),
+    }),
+  );
+
+/** A Go duration (`1m30s`) or a number of nanoseconds; 0 means the default, as in the reference. */
+export const GoDuration = durationFrom(
+  Schema.Union([Schema.String, Schema.Finite]).annotate({ message: durationMessage }),
+);
+
+/** A Go duration in which 0 is 0: for limits that can be switched off. */
+export const GoDurationOrZero = durationFrom(
+  Schema.Union([Schema.String, Schema.Finite]).annotate({ message: durationMessage, ...zeroIsAValue }),
+);
+
+const levels: ReadonlyArray<Level> = [
+  "emerg",
+  "alert",
+  "crit",
+  "error",
+  "warning",
+  "notice",
+  "info",
+  "debug",
+];
+
+/** A level by name, or by syslog's number from 0 (emerg) to 7 (debug). */
+export const LogLevel = Schema.Union([Schema.Literals(levels), Schema.Literals([0, 1, 2, 3, 4, 5, 6, 7])])
+  .annotate({
+    message: `expected one of ${levels.toReversed().join(", ")}, or a number from 0 (emerg) to 7 (debug)`,
+    ...zeroIsAValue,
+  })
+  .pipe(
+    Schema.decodeTo(Schema.Literals(levels), {
+      decode: SchemaGetter.transform((level) =>
+        typeof level === "number" ? (levels[level] ?? "notice") : level,
+      ),
+      encode: SchemaGetter.transform((level) => level),
+    }),
+  );
+
+/** Where a server listens. An empty host is every address of the machine. */
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** `0.0.0.0:2222`, `:2222`, `localhost:0`, `[::1]:2222`; undefined when there is no port or it is out of range. */
+export const parseListenAddress = (text: string): ListenAddress | undefined => {
+  const match = /^(?:\[([^\]]*)\]|([^:[\]]*)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  return match !== null && port <= 65535 ? { host: match[1] ?? match[2] ?? "", port } : undefined;
+};
+
+export const formatListenAddress = ({ host, port }: ListenAddress): string =>
+  host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+
+/** `host:port` or `[IPv6 address]:port`. */
+export const Listen = Schema.String.annotate({
+  message: "expected an address such as 0.0.0.0:2222 or [::]:2222",
+}).pipe(
+  Schema.decodeTo(Schema.Struct({ host: Schema.String, port: Schema.Finite }), {
+    decode: parsed(parseListenAddress, "expected an address such as 0.0.0.0:2222 or [::]:2222"),
+    encode: SchemaGetter.transform(formatListenAddress),
+  }),
+);
+
+/** A list, also written as one string with colons between its items. */
+export const listOf = <S extends Schema.Codec<string, string>>(
+  item: S,
+  annotations: EncodedAnnotations = {},
+) =>
+  Schema.Union([Schema.Array(Schema.String), Schema.String])
+    .annotate({ message: "expected a list, or a string with colons between the items", ...annotations })
+    .pipe(
+      Schema.decodeTo(Schema.Array(item), {
+        decode: SchemaGetter.transform((list) => (typeof list === "string" ? list.split(":") : list)),
+        encode: SchemaGetter.transform((list) => list),
+      }),
+    );
+
+/** A password, token or key: never printed, and shown in a dump only on request. */
+export const Secret = Schema.RedactedFromValue(Schema.String);
+
+/** Certificates: PEM text, or the path of a file that holds it. Read with `readPem`. */
+export const Pem = Schema.String;
+
+/** A private key: PEM text, or the path of a file that holds it. Read with `readSecretPem`. */
+export const SecretPem = Schema.RedactedFromValue(Schema.String);
+
+/** Whether a PEM field holds the text itself; otherwise it names a file. */
+export const isPemText = (field: string): boolean => field.trimStart().startsWith("-----");
