@@ -6,26 +6,38 @@ import { type Duration, Effect, Schema, SchemaGetter, SchemaIssue } from "effect
 import type { Level } from "../../machines/facts.ts";
 import { formatGoDuration, fromNanoseconds, parseGoDuration } from "./go-duration.ts";
 
-/**
- * A key with a default. As in the reference's Go structs, `""`, `0` and `null` in a file also mean "the default",
- * unless the codec's encoded form is annotated with `zeroIsAValue`.
- */
-export const defaulted = <S extends Schema.Constraint>(schema: S, value: S["Encoded"]) =>
-  Schema.withDecodingDefaultKey<S>(Effect.succeed(value))(schema);
-
-/** A nested object of keys that all have defaults: it may be left out whole. */
-export const section = <S extends Schema.Constraint>(schema: S) =>
-  Schema.withDecodingDefaultKey<S>(Effect.succeed({} as S["Encoded"]))(schema);
-
-/** What reading the file has to know of an encoded form, as annotations of it. */
+/** What `form.ts` has to know of an encoded form, as annotations of its schema. */
 export interface EncodedAnnotations {
   /** `0` or `""` means what it says and not "use the default". */
   readonly zeroIsAValue?: true;
   /** Other spellings of the key that holds this value. */
   readonly alsoSpelt?: ReadonlyArray<string>;
+  /** On an encoded side that accepts anything: the schema that says what is expected. */
+  readonly expects?: Schema.Constraint;
 }
 
 const zeroIsAValue: EncodedAnnotations = { zeroIsAValue: true };
+
+/** Accepts anything and leaves the judgement to the schema it is decoded to, so that errors are found all at once. */
+const unchecked = <S extends Schema.Constraint>(schema: S) => {
+  const annotations: EncodedAnnotations = { expects: schema };
+  return Schema.declare<S["Encoded"]>((_): _ is S["Encoded"] => true, { ...annotations });
+};
+
+/**
+ * A key with a default. As in the reference's Go structs, `""`, `0` and `null` in a file also mean "the default",
+ * unless the codec's encoded form is annotated with `zeroIsAValue`.
+ */
+export const defaulted = <S extends Schema.Constraint>(schema: S, value: S["Encoded"]) =>
+  Schema.optionalKey(unchecked(schema)).pipe(
+    Schema.decodeTo(schema, {
+      decode: SchemaGetter.withDefault(Effect.succeed(value)),
+      encode: SchemaGetter.passthrough(),
+    }),
+  );
+
+/** A nested object of keys that all have defaults: it may be left out whole. */
+export const section = <S extends Schema.Constraint>(schema: S) => defaulted(schema, {});
 
 /** The issue of a value that has the right type and is still wrong. The message never repeats the value. */
 export const unacceptable = (message: string) => new SchemaIssue.InvalidValue({ message });
@@ -37,48 +49,48 @@ export const parsed = <A, E>(parse: (encoded: E) => A | undefined, message: stri
     return value === undefined ? Effect.fail(unacceptable(message)) : Effect.succeed(value);
   });
 
-/** `true` and `false`; quoted or not also YAML 1.1's `yes`, `no`, `on`, `off`, which the reference reads as booleans. */
-export const Flag = Schema.Union([Schema.Boolean, Schema.Literals(["yes", "no", "on", "off", "y", "n"])])
+const yes: ReadonlyArray<unknown> = [true, "yes", "on", "y"];
+
+/** `true` and `false`; also YAML 1.1's `yes`, `no`, `on`, `off`, which the reference reads as booleans. */
+export const Flag = Schema.Literals([true, false, "yes", "no", "on", "off", "y", "n"])
   .annotate({ message: "expected true or false" })
   .pipe(
     Schema.decodeTo(Schema.Boolean, {
-      decode: SchemaGetter.transform((flag) =>
-        typeof flag === "boolean" ? flag : ["yes", "on", "y"].includes(flag),
-      ),
+      decode: SchemaGetter.transform((flag) => yes.includes(flag)),
       encode: SchemaGetter.transform((flag) => flag),
     }),
   );
 
+/** One of these words. */
+export const oneOf = <const Words extends ReadonlyArray<string>>(words: Words) =>
+  Schema.Literals(words).annotate({
+    message: `expected one of ${words.map((word) => (word === "" ? '""' : word)).join(", ")}`,
+  });
+
 const durationMessage = "expected a duration such as 1m30s or 500ms, or a number of nanoseconds";
 
-const durationFrom = <
-  S extends Schema.Codec<string | number, string | number> & { readonly Rebuild: Schema.Top },
->(
-  encoded: S,
-) =>
-  encoded.pipe(
-    Schema.decodeTo(Schema.Duration, {
-      decode: parsed<Duration.Duration, string | number>(
-        (value) => (typeof value === "number" ? fromNanoseconds(value) : parseGoDuration(value)),
-        durationMessage,
-      ),
-      encode: SchemaGetter.transform((duration: Duration.Duration): string | number =>
-        formatGoDuration(duration),
-      ),
-    }),
-  );
+const duration = (annotations: EncodedAnnotations) =>
+  Schema.Union([Schema.String, Schema.Finite])
+    .annotate({ message: durationMessage, ...annotations })
+    .pipe(
+      Schema.decodeTo(Schema.Duration, {
+        decode: parsed(
+          (value) => (typeof value === "number" ? fromNanoseconds(value) : parseGoDuration(value)),
+          durationMessage,
+        ),
+        encode: SchemaGetter.transform((length: Duration.Duration): string | number =>
+          formatGoDuration(length),
+        ),
+      }),
+    );
 
 /** A Go duration (`1m30s`) or a number of nanoseconds; 0 means the default, as in the reference. */
-export const GoDuration = durationFrom(
-  Schema.Union([Schema.String, Schema.Finite]).annotate({ message: durationMessage }),
-);
+export const GoDuration = duration({});
 
 /** A Go duration in which 0 is 0: for limits that can be switched off. */
-export const GoDurationOrZero = durationFrom(
-  Schema.Union([Schema.String, Schema.Finite]).annotate({ message: durationMessage, ...zeroIsAValue }),
-);
+export const GoDurationOrZero = duration(zeroIsAValue);
 
-const levels: ReadonlyArray<Level> = [
+const levels = [
   "emerg",
   "alert",
   "crit",
@@ -87,18 +99,18 @@ const levels: ReadonlyArray<Level> = [
   "notice",
   "info",
   "debug",
-];
+] as const satisfies Level[];
 
 /** A level by name, or by syslog's number from 0 (emerg) to 7 (debug). */
-export const LogLevel = Schema.Union([Schema.Literals(levels), Schema.Literals([0, 1, 2, 3, 4, 5, 6, 7])])
+export const LogLevel = Schema.Literals([...levels, 0, 1, 2, 3, 4, 5, 6, 7])
   .annotate({
     message: `expected one of ${levels.toReversed().join(", ")}, or a number from 0 (emerg) to 7 (debug)`,
     ...zeroIsAValue,
   })
   .pipe(
     Schema.decodeTo(Schema.Literals(levels), {
-      decode: SchemaGetter.transform((level) =>
-        typeof level === "number" ? (levels[level] ?? "notice") : level,
+      decode: SchemaGetter.transform(
+        (level) => (typeof level === "number" ? levels[level] : level) ?? "debug",
       ),
       encode: SchemaGetter.transform((level) => level),
     }),
@@ -120,12 +132,12 @@ export const parseListenAddress = (text: string): ListenAddress | undefined => {
 export const formatListenAddress = ({ host, port }: ListenAddress): string =>
   host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 
+const listenMessage = "expected an address such as 0.0.0.0:2222 or [::]:2222";
+
 /** `host:port` or `[IPv6 address]:port`. */
-export const Listen = Schema.String.annotate({
-  message: "expected an address such as 0.0.0.0:2222 or [::]:2222",
-}).pipe(
+export const Listen = Schema.String.annotate({ message: listenMessage }).pipe(
   Schema.decodeTo(Schema.Struct({ host: Schema.String, port: Schema.Finite }), {
-    decode: parsed(parseListenAddress, "expected an address such as 0.0.0.0:2222 or [::]:2222"),
+    decode: parsed(parseListenAddress, listenMessage),
     encode: SchemaGetter.transform(formatListenAddress),
   }),
 );
@@ -147,11 +159,8 @@ export const listOf = <S extends Schema.Codec<string, string>>(
 /** A password, token or key: never printed, and shown in a dump only on request. */
 export const Secret = Schema.RedactedFromValue(Schema.String);
 
-/** Certificates: PEM text, or the path of a file that holds it. Read with `readPem`. */
+/** Certificates: PEM text, or the path of a file that holds it. `pem.ts` reads it. */
 export const Pem = Schema.String;
 
-/** A private key: PEM text, or the path of a file that holds it. Read with `readSecretPem`. */
+/** A private key: PEM text, or the path of a file that holds it. `pem.ts` reads it. */
 export const SecretPem = Schema.RedactedFromValue(Schema.String);
-
-/** Whether a PEM field holds the text itself; otherwise it names a file. */
-export const isPemText = (field: string): boolean => field.trimStart().startsWith("-----");

@@ -35,7 +35,9 @@ export const parseGoDuration = (text: string): Duration.Duration | undefined => 
 
 /** Go marshals a duration to JSON as its nanoseconds. */
 export const fromNanoseconds = (nanoseconds: number): Duration.Duration =>
-  Duration.nanos(BigInt(Math.round(nanoseconds)));
+  nanoseconds % 1_000_000 === 0
+    ? Duration.millis(nanoseconds / 1_000_000)
+    : Duration.nanos(BigInt(Math.round(nanoseconds)));
 
 /** The reference's form of a dump: `1m0s`, `1.5s`, `500ms`, `0s`. */
 export const formatGoDuration = (duration: Duration.Duration): string => {

@@ -9,7 +9,7 @@
  */
 import { Schema } from "effect";
 import type { Settings } from "../../machines/facts.ts";
-import { defaulted, section } from "./codecs.ts";
+import { defaulted, oneOf, section } from "./codecs.ts";
 import { Auth } from "./sections/auth.ts";
 import { ConfigServer } from "./sections/configserver.ts";
 import { Health } from "./sections/health.ts";
@@ -23,7 +23,7 @@ export const Config = Schema.Struct({
   auth: section(Auth),
   log: section(Log),
   health: section(Health),
-  backend: defaulted(Schema.Literals(["docker", "kubernetes", "process"]), "docker"),
+  backend: defaulted(oneOf(["docker", "kubernetes", "process"]), "docker"),
   process: section(Process),
 });
 

@@ -3,7 +3,7 @@
  * by their IANA, OpenSSL and GnuTLS names; Node.js wants OpenSSL's.
  */
 import { Effect, Schema, SchemaGetter } from "effect";
-import { defaulted, listOf, unacceptable } from "./codecs.ts";
+import { defaulted, listOf, oneOf, unacceptable } from "./codecs.ts";
 
 /** IANA name, OpenSSL's name. TLS 1.3 suites have one name everywhere. */
 const suites = [
@@ -58,7 +58,7 @@ const named = <Name extends string>(byName: ReadonlyMap<string, Name>, what: str
  * - `cipher`: cipher suites by IANA, OpenSSL or GnuTLS name.
  */
 export const tlsFields = {
-  tlsVersion: defaulted(Schema.Literals(["1.2", "1.3"]), "1.3"),
+  tlsVersion: defaulted(oneOf(["1.2", "1.3"]), "1.3"),
   curves: defaulted(listOf(named(curveByName, "a curve"), { alsoSpelt: ["curve"] }), [
     "x25519",
     "secp256r1",

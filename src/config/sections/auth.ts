@@ -12,7 +12,7 @@
  *       authorizedKeys: ["ssh-ed25519 AAAA… jane@laptop"]
  */
 import { Schema } from "effect";
-import { defaulted, GoDuration, Secret, section } from "../codecs.ts";
+import { defaulted, GoDuration, oneOf, Secret, section } from "../codecs.ts";
 import { httpClientFields } from "../http.ts";
 
 /** `authTimeout`: how long answers other than 200 are retried. */
@@ -37,12 +37,12 @@ export type User = typeof User.Type;
 
 /** An empty `method` is the method of SSH authentication switched off: it is not offered to clients. */
 const Password = Schema.Struct({
-  method: defaulted(Schema.Literals(["", "webhook", "users"]), ""),
+  method: defaulted(oneOf(["", "webhook", "users"]), ""),
   webhook: section(AuthWebhook),
 });
 
 const PublicKey = Schema.Struct({
-  method: defaulted(Schema.Literals(["", "webhook", "users"]), ""),
+  method: defaulted(oneOf(["", "webhook", "users"]), ""),
   webhook: section(AuthWebhook),
 });
 
@@ -52,7 +52,7 @@ const Gssapi = Schema.Struct({ method: defaulted(Schema.Literal(""), "") });
 
 /** Without a method every authenticated user is authorized. */
 const Authorization = Schema.Struct({
-  method: defaulted(Schema.Literals(["", "webhook"]), ""),
+  method: defaulted(oneOf(["", "webhook"]), ""),
   webhook: section(AuthWebhook),
 });
 

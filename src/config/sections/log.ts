@@ -1,6 +1,6 @@
 /** The `log` section (documentation of the reference: Logging). */
 import { Schema } from "effect";
-import { defaulted, Flag, LogLevel, section } from "../codecs.ts";
+import { defaulted, Flag, LogLevel, oneOf, section } from "../codecs.ts";
 
 /** Syslog facilities; the position is the number of RFC 5424. */
 export const facilities = [
@@ -36,7 +36,7 @@ export const facilities = [
  */
 const Syslog = Schema.Struct({
   destination: defaulted(Schema.String, "/dev/log"),
-  facility: defaulted(Schema.Literals(facilities), "auth"),
+  facility: defaulted(oneOf(facilities), "auth"),
   tag: defaulted(Schema.String, "ContainerSSH"),
   pid: defaulted(Flag, false),
 });
@@ -44,8 +44,8 @@ const Syslog = Schema.Struct({
 /** `file` is used by the destination `file`, `syslog` by the destination `syslog`. */
 export const Log = Schema.Struct({
   level: defaulted(LogLevel, "notice"),
-  format: defaulted(Schema.Literals(["ljson", "text"]), "ljson"),
-  destination: defaulted(Schema.Literals(["stdout", "file", "syslog"]), "stdout"),
+  format: defaulted(oneOf(["ljson", "text"]), "ljson"),
+  destination: defaulted(oneOf(["stdout", "file", "syslog"]), "stdout"),
   file: defaulted(Schema.String, "/var/log/containerssh/containerssh.log"),
   syslog: section(Syslog),
 });

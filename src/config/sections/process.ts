@@ -1,6 +1,6 @@
 /** The `process` section: Berth's own backend, which runs the session's programs on this machine. */
 import { Schema } from "effect";
-import { defaulted, Flag } from "../codecs.ts";
+import { defaulted, Flag, oneOf } from "../codecs.ts";
 
 /**
  * - `shell`: path of the program for shells and commands (`shell -c command`); empty is the login shell of the user
@@ -15,7 +15,7 @@ import { defaulted, Flag } from "../codecs.ts";
  */
 export const Process = Schema.Struct({
   shell: defaulted(Schema.String, ""),
-  isolation: defaulted(Schema.Literals(["auto", "bubblewrap", "none"]), "auto"),
+  isolation: defaulted(oneOf(["auto", "bubblewrap", "none"]), "auto"),
   network: defaulted(Flag, true),
   home: defaulted(Schema.String, ""),
   subsystems: defaulted(Schema.Record(Schema.String, Schema.String), {

@@ -1,6 +1,15 @@
 /** The `ssh` section (documentation of the reference: SSH configuration). */
 import { Schema, SchemaGetter } from "effect";
-import { defaulted, GoDuration, GoDurationOrZero, Listen, listOf, parsed, SecretPem } from "../codecs.ts";
+import {
+  defaulted,
+  GoDuration,
+  GoDurationOrZero,
+  Listen,
+  listOf,
+  oneOf,
+  parsed,
+  SecretPem,
+} from "../codecs.ts";
 
 const kexAlgorithms = [
   "curve25519-sha256@libssh.org",
@@ -85,9 +94,9 @@ export const Ssh = Schema.Struct({
     ),
     "SSH-2.0-ContainerSSH",
   ),
-  ciphers: defaulted(listOf(Schema.Literals(ciphers)), ciphers.slice(0, 6)),
-  kex: defaulted(listOf(Schema.Literals(kexAlgorithms)), kexAlgorithms.slice(0, 4)),
-  macs: defaulted(listOf(Schema.Literals(macs)), macs.slice(0, 2)),
+  ciphers: defaulted(listOf(oneOf(ciphers)), ciphers.slice(0, 6)),
+  kex: defaulted(listOf(oneOf(kexAlgorithms)), kexAlgorithms.slice(0, 4)),
+  macs: defaulted(listOf(oneOf(macs)), macs.slice(0, 2)),
   banner: defaulted(Schema.String, ""),
   hostkeys: defaulted(Schema.Array(SecretPem), []),
   clientAliveInterval: defaulted(GoDuration, "0s"),
