@@ -2,7 +2,7 @@
  * One SSH connection, from the socket to its last byte: who is it, may they come in, what do they get, where do
  * their programs run, and why did it end. A reader of this file should understand the product.
  */
-import { assign, not, sendParent, sendTo, setup } from "xstate";
+import { assign, type ErrorActorEvent, not, sendParent, sendTo, setup } from "xstate";
 import {
   type AuthenticationOutcome,
   type AuthenticationRequested,
@@ -68,11 +68,19 @@ export type ConnectionEvent =
   /** The daemon is stopping: the connection may finish, but not for longer than its daemon waits. */
   | { readonly type: "drain.requested"; readonly notice: string }
   /** The daemon's patience or an administrator's has ended. */
-  | { readonly type: "disconnect.requested"; readonly refusal: Refusal };
+  | { readonly type: "disconnect.requested"; readonly refusal: Refusal }
+  /** An actor of this connection threw: a bug of ours, which ends this connection and no other. */
+  | ErrorActorEvent;
 
 /** What the daemon hears when a login was granted: the connection no longer counts against `ssh.maxStartups`. */
 export interface ConnectionAdmitted {
   readonly type: "connection.admitted";
+  readonly connectionId: string;
+}
+
+/** What the daemon hears when a connection is closed and has given everything back. */
+export interface ConnectionEnded {
+  readonly type: "connection.ended";
   readonly connectionId: string;
 }
 
@@ -289,6 +297,13 @@ export const connectionMachine = compound.createMachine({
     "disconnect.requested": {
       target: ".closing",
       actions: [{ type: "refuse", params: ({ event }) => event }, "logRefusal"],
+    },
+    "xstate.error.actor.*": {
+      target: ".closing",
+      actions: [
+        { type: "refuse", params: ({ event }) => ({ refusal: refusalOf(event.error) }) },
+        "logRefusal",
+      ],
     },
     "session.requested": {
       actions: "tellSession",
@@ -530,11 +545,19 @@ export const connectionMachine = compound.createMachine({
     },
     closed: {
       type: "final",
-      entry: {
-        type: "log",
-        params: ({ context }) =>
-          lineOf(context, { level: "info", code: "SSH_DISCONNECTED", message: "The connection is closed" }),
-      },
+      entry: [
+        {
+          type: "log",
+          params: ({ context }) =>
+            lineOf(context, { level: "info", code: "SSH_DISCONNECTED", message: "The connection is closed" }),
+        },
+        sendParent(
+          ({ context }): ConnectionEnded => ({
+            type: "connection.ended",
+            connectionId: context.connectionId,
+          }),
+        ),
+      ],
     },
   },
 });

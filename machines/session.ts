@@ -234,7 +234,12 @@ export const sessionMachine = setup({
 
     active: {
       initial: "starting",
-      invoke: { id: "program", src: "runProgram", input: ({ context }) => programInputOf(context) },
+      invoke: {
+        id: "program",
+        src: "runProgram",
+        input: ({ context }) => programInputOf(context),
+        onError: { target: "failing", actions: { type: "keepReason", params: ({ event }) => event } },
+      },
       on: {
         "window.changed": {
           guard: "hasTerminal",

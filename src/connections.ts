@@ -1,0 +1,76 @@
+/** What is open for each live connection, found by its id: machines carry the id, sources look up the rest. */
+import { Effect, Exit, Scope } from "effect";
+import type { ConnectionResources } from "./backend/backend.ts";
+import type { Logger } from "./log/logger.ts";
+import type { Link } from "./ssh/link.ts";
+
+export interface LiveConnection extends ConnectionResources {
+  readonly link: Link;
+  /** The client's identification string; empty until it was received. */
+  readonly clientVersion: string;
+  readonly scope: Scope.Closeable;
+}
+
+export class Connections {
+  readonly #live = new Map<string, LiveConnection>();
+  readonly #closing = new Set<Promise<void>>();
+  readonly #logger: Logger;
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  open(link: Link): void {
+    const { connectionId, remoteAddress } = link;
+    this.#live.set(connectionId, {
+      connectionId,
+      link,
+      clientVersion: "",
+      scope: Scope.makeUnsafe(),
+      logger: this.#logger.with({ connectionId, remoteAddr: remoteAddress }),
+      notify: (line) => link.notifyTerminals(line),
+    });
+  }
+
+  /** @throws when the connection is gone: its actors are stopped before that, so it is a bug of ours. */
+  get(connectionId: string): LiveConnection {
+    const live = this.#live.get(connectionId);
+    if (live === undefined) throw new Error(`connection ${connectionId} is not open`);
+    return live;
+  }
+
+  update(connectionId: string, change: Partial<Pick<LiveConnection, "clientVersion" | "logger">>): void {
+    this.#live.set(connectionId, { ...this.get(connectionId), ...change });
+  }
+
+  /** The log of a connection, also when it is gone already. */
+  loggerOf(connectionId: string): Logger {
+    return this.#live.get(connectionId)?.logger ?? this.#logger.with({ connectionId });
+  }
+
+  /** Gives back everything the connection acquired. A second call waits for the first. */
+  release(connectionId: string): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const live = this.#live.get(connectionId);
+      return live === undefined ? Effect.void : Scope.close(live.scope, Exit.void);
+    });
+  }
+
+  /** Ends what is left of a connection whose actor is gone. */
+  abandon(connectionId: string): void {
+    const live = this.#live.get(connectionId);
+    if (live === undefined) return;
+    live.link.disconnect("byApplication", "");
+    this.#live.delete(connectionId);
+    const closed = Effect.runPromise(Scope.close(live.scope, Exit.void)).finally(() =>
+      this.#closing.delete(closed),
+    );
+    this.#closing.add(closed);
+  }
+
+  /** Abandons every connection and waits until all have given back what they held. */
+  async settle(): Promise<void> {
+    for (const connectionId of [...this.#live.keys()]) this.abandon(connectionId);
+    await Promise.all(this.#closing);
+  }
+}

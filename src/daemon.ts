@@ -1,0 +1,146 @@
+/** Puts sources into the daemon machine and starts the root actor: the one place where deciding and doing meet. */
+import { Duration, Effect, Fiber, type Scope } from "effect";
+import { type ActorRefFrom, createActor, type EventObject, fromCallback } from "xstate";
+import type { ConnectionEvent } from "../machines/connection.ts";
+import { type DaemonInput, type DaemonOutcome, daemonMachine } from "../machines/daemon.ts";
+import { type AuthenticationMethod, type Refusal, refusalOf } from "../machines/facts.ts";
+import { type ServiceEvent, type ServiceInput, serviceMachine } from "../machines/service.ts";
+import type { Authenticator } from "./auth/authenticator.ts";
+import type { Config } from "./config/schema.ts";
+import { type ConnectionSources, connectionWith } from "./connection-actors.ts";
+import { Connections } from "./connections.ts";
+import type { Failure } from "./failure.ts";
+import type { Logger } from "./log/logger.ts";
+import type { SocketOffer } from "./ssh/server.ts";
+
+/** Attempts to authenticate per connection: the reference's number, and OpenSSH's. */
+const ATTEMPT_LIMIT = 6;
+const CLOSE_TIMEOUT = Duration.seconds(10);
+const RELEASE_TIMEOUT = Duration.seconds(30);
+/** The reference's patience with live connections after a signal to stop. */
+const DRAIN_TIMEOUT = Duration.seconds(20);
+/** `loginGraceTime: 0` means "for ever"; a timer can't wait longer than this (about 25 days). */
+const LONGEST_TIMER_MILLIS = 2 ** 31 - 1;
+
+/** A service of the daemon: it succeeds when it can be reached and lives until its scope closes. */
+export type Service = Effect.Effect<{ readonly address: string }, Failure, Scope.Scope>;
+
+export interface DaemonSources extends Omit<ConnectionSources, "connections"> {
+  readonly config: Config;
+  readonly logger: Logger;
+  /** Listens for SSH clients and offers their sockets. */
+  readonly listen: (onSocket: (offer: SocketOffer) => void) => Service;
+  /** Further services, by name. */
+  readonly services: (isHealthy: () => boolean) => Readonly<Record<string, Service>>;
+}
+
+export interface Daemon {
+  /** Asks it to stop: the first time it drains, the second time it ends at once. */
+  readonly stop: () => void;
+  /** Ends when the daemon has stopped and given everything back; a refusal says why it could not go on. */
+  readonly stopped: Promise<DaemonOutcome>;
+}
+
+export const startDaemon = (sources: DaemonSources): Daemon => {
+  const { logger } = sources;
+  const connections = new Connections(logger);
+  const offers = new Map<string, SocketOffer>();
+
+  const onSocket = (offer: SocketOffer): void => {
+    offers.set(offer.connectionId, offer);
+    const { connectionId, remoteAddress } = offer;
+    root.send({ type: "connection.offered", connectionId, remoteAddress, lot: Math.random() });
+    offers.delete(connectionId);
+  };
+
+  const isHealthy = (): boolean => root.getSnapshot().value === "running";
+  const services: Record<string, Service> = { ssh: sources.listen(onSocket), ...sources.services(isHealthy) };
+
+  const tell = (connectionId: string, event: ConnectionEvent): void => {
+    const connection = root.getSnapshot().children[connectionId];
+    if (connection === undefined) return;
+    if (event.type === "handshake.completed") {
+      connections.update(connectionId, { clientVersion: event.clientVersion });
+    }
+    connection.send(event);
+  };
+
+  const root = createActor(
+    daemonMachine.provide({
+      actors: {
+        connection: connectionWith({ ...sources, connections }),
+        service: serviceMachine.provide({ actors: { run: runService(services) } }),
+      },
+      actions: {
+        log: (_, { line }) => logger.log(line.level, line.code, line.message, line.details),
+        admit: (_, { connectionId }) => {
+          const offer = offers.get(connectionId);
+          if (offer !== undefined) connections.open(offer.admit((event) => tell(connectionId, event)));
+        },
+        turnAway: (_, { connectionId }) => offers.get(connectionId)?.turnAway(),
+        abandon: (_, { connectionId }) => connections.abandon(connectionId),
+      },
+    }),
+    { input: inputOf(sources, Object.keys(services)) },
+  );
+
+  const stopped = outcomeOf(root).then(async (outcome) => {
+    await connections.settle();
+    return outcome;
+  });
+  root.start();
+  return { stop: () => root.send({ type: "stop.requested" }), stopped };
+};
+
+const inputOf = (
+  { config, authenticator, authorize }: DaemonSources,
+  services: readonly string[],
+): DaemonInput => ({
+  services,
+  startups: config.ssh.maxStartups,
+  drainMillis: Duration.toMillis(DRAIN_TIMEOUT),
+  connection: {
+    methods: methodsOf(authenticator),
+    attemptLimit: ATTEMPT_LIMIT,
+    authorizes: authorize !== undefined,
+    loginGraceMillis: Duration.toMillis(config.ssh.loginGraceTime) || LONGEST_TIMER_MILLIS,
+    closeTimeoutMillis: Duration.toMillis(CLOSE_TIMEOUT),
+    releaseTimeoutMillis: Duration.toMillis(RELEASE_TIMEOUT),
+  },
+});
+
+/** In the order in which OpenSSH's client prefers them. Only what is configured is offered. */
+const methodsOf = (authenticator: Authenticator): readonly AuthenticationMethod[] => [
+  ...(authenticator.publicKey === undefined ? [] : (["publickey"] as const)),
+  ...(authenticator.password === undefined ? [] : (["password"] as const)),
+];
+
+/** The daemon's own end, a crash of the root actor included: that is a bug, and the process must not outlive it. */
+const outcomeOf = (root: ActorRefFrom<typeof daemonMachine>): Promise<DaemonOutcome> =>
+  new Promise((resolve) => {
+    root.subscribe({
+      error: (error) => resolve({ refusal: crash(error) }),
+      next: (snapshot) => {
+        if (snapshot.status === "done" && snapshot.output !== undefined) resolve(snapshot.output);
+      },
+    });
+  });
+
+const crash = (error: unknown): Refusal => ({ ...refusalOf(error), code: "SERVICE_CRASHED", level: "crit" });
+
+const runService = (services: Readonly<Record<string, Service>>) =>
+  fromCallback<EventObject, ServiceInput>(({ input, sendBack }) => {
+    const send = (event: ServiceEvent): void => sendBack(event);
+    const service = services[input.name];
+    if (service === undefined) throw new Error(`there is no service "${input.name}"`);
+    const run = Effect.scoped(
+      Effect.flatMap(service, ({ address }) => {
+        send({ type: "service.ready", address });
+        return Effect.never;
+      }),
+    );
+    const fiber = Effect.runFork(
+      Effect.catch(run, (error) => Effect.sync(() => send({ type: "service.crashed", error }))),
+    );
+    return () => void Effect.runFork(Fiber.interrupt(fiber));
+  });

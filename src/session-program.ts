@@ -1,0 +1,98 @@
+/**
+ * Runs a session's program in its connection's environment and joins its streams with the channel's. Bytes are piped
+ * with back-pressure and meet no actor.
+ */
+import { finished, type Readable, type Writable } from "node:stream";
+import { Effect, Fiber } from "effect";
+import { fromCallback } from "xstate";
+import type { ProgramCommand, ProgramInput } from "../machines/session.ts";
+import type { RunningProgram } from "./backend/backend.ts";
+import { type Failure, failure } from "./failure.ts";
+import type { Logger } from "./log/logger.ts";
+import type { ChannelStreams, Link } from "./ssh/link.ts";
+
+/** What a session needs of its connection. */
+export interface SessionResources {
+  readonly link: Link;
+  readonly logger: Logger;
+}
+
+class OutputLost extends failure(
+  "OutputLost",
+  "SSH_STREAM_FAILED",
+  "The connection to your program was lost. Please connect again.",
+) {}
+
+export const sessionProgram = (resources: (connectionId: string) => SessionResources) =>
+  fromCallback<ProgramCommand, ProgramInput>(({ input, sendBack, receive }) => {
+    const { connectionId, channel, environment, program, terminal, variables } = input;
+    const { link, logger } = resources(connectionId);
+    /** Commands that arrive while the program is being started. */
+    const early: ProgramCommand[] = [];
+    let obey = (command: ProgramCommand): void => void early.push(command);
+    receive((command) => obey(command));
+
+    const run = Effect.scoped(
+      Effect.gen(function* () {
+        const running = yield* environment.start({ program, terminal, environment: variables, channel });
+        const streams = link.streams(channel);
+        if (streams === undefined) return;
+        const flushed = join(running, streams, (error) =>
+          logger.debug("SSH_STREAM_FAILED", "A program stopped reading its input", {
+            channel,
+            error: error.message,
+          }),
+        );
+        obey = (command) => void Effect.runFork(carryOut(running, command, channel, logger));
+        early.forEach(obey);
+        sendBack({ type: "program.started" });
+        const exit = yield* running.exit;
+        yield* flushed;
+        sendBack({ type: "program.exited", exit });
+      }),
+    );
+    const fiber = Effect.runFork(
+      Effect.catch(run, (error) => Effect.sync(() => sendBack({ type: "program.failed", error }))),
+    );
+    return () => void Effect.runFork(Fiber.interrupt(fiber));
+  });
+
+/** Pipes input, output and errors; the effect it returns succeeds when all output was handed to the channel. */
+const join = (
+  { stdin, stdout, stderr }: RunningProgram,
+  streams: ChannelStreams,
+  onInputError: (error: Error) => void,
+): Effect.Effect<void, Failure> => {
+  // A program may close its input early (`head`): what the client still sends is read and dropped, not kept.
+  stdin.on("error", (error) => {
+    onInputError(error);
+    streams.channel.unpipe(stdin).resume();
+  });
+  streams.channel.pipe(stdin);
+  const outputs = [passOn(stdout, streams.channel)];
+  if (stderr !== undefined) outputs.push(passOn(stderr, streams.stderr));
+  return Effect.all(outputs, { concurrency: "unbounded", discard: true });
+};
+
+/** Pipes one output without ending the channel: its end is the session's to announce, after the exit status. */
+const passOn = (from: Readable, to: Writable): Effect.Effect<void, Failure> => {
+  from.pipe(to, { end: false });
+  const ended = new Promise<Error | undefined>((resolve) =>
+    finished(from, { writable: false }, (error) => resolve(error ?? undefined)),
+  );
+  return Effect.flatMap(
+    Effect.promise(() => ended),
+    (error) =>
+      error === undefined
+        ? Effect.void
+        : Effect.fail(
+            new OutputLost({ message: `The program's output broke off: ${error.message}`, cause: error }),
+          ),
+  );
+};
+
+const carryOut = (running: RunningProgram, command: ProgramCommand, channel: number, logger: Logger) =>
+  Effect.catch(
+    command.type === "window.changed" ? running.resize(command.size) : running.signal(command.signal),
+    (error) => Effect.sync(() => logger.notice(error.code, error.message, { ...error.details, channel })),
+  );
