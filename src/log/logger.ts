@@ -1,7 +1,11 @@
 /** The log as its users see it: a level, the reference's message code, a sentence, details; labels are inherited. */
+import type { Redacted } from "effect";
 import type { Level } from "../../machines/facts.ts";
 
-export type Details = Readonly<Record<string, string | number | boolean | undefined>>;
+/** A redacted value is written as `<redacted>`, an error as its name and message, with its stack at level debug only. */
+export type Detail = string | number | boolean | undefined | Redacted.Redacted<unknown> | Error;
+
+export type Details = Readonly<Record<string, Detail>>;
 
 export interface Logger {
   readonly log: (level: Level, code: string, message: string, details?: Details) => void;
