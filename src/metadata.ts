@@ -144,10 +144,10 @@ const additionFields = {
 
 /** What every request of a webhook says about the connection. */
 export const attemptFields = {
-  username: Schema.String,
-  remoteAddress: Schema.String,
-  connectionId: Schema.String,
-  clientVersion: Schema.String,
+  username: zeroable(Schema.String, ""),
+  remoteAddress: zeroable(Schema.String, ""),
+  connectionId: zeroable(Schema.String, ""),
+  clientVersion: zeroable(Schema.String, ""),
 };
 
 /** Somebody whose identity is proven, as the authorization and configuration webhooks are told about them. */
