@@ -12,6 +12,8 @@ export interface EncodedAnnotations {
   readonly zeroIsAValue?: true;
   /** Other spellings of the key that holds this value. */
   readonly alsoSpelt?: ReadonlyArray<string>;
+  /** The keys of this object may be written in any case, in YAML too. */
+  readonly anyCase?: true;
   /** On an encoded side that accepts anything: the schema that says what is expected. */
   readonly expects?: Schema.Constraint;
 }
