@@ -1,0 +1,86 @@
+#!/bin/sh
+# Installs what the tests need beyond Node and npm, from one list, with apt-get when run as root on Debian.
+# usage: test-needs.sh [--check] [TIER...]     no TIER means all of them; --check installs nothing.
+# Exit status 1, with a line `TIER lacks PACKAGE` for each, when something is missing in the end.
+set -eu
+
+# tier, Debian package, and a command or file that shows it is there. `root` as a package means the user.
+needs='
+e2e         openssh-client         ssh
+e2e         openssh-server         /usr/sbin/sshd
+e2e         openssh-sftp-server    /usr/lib/openssh/sftp-server
+e2e         rsync                  rsync
+e2e         python3-paramiko       /usr/lib/python3/dist-packages/paramiko
+e2e         putty-tools            plink
+e2e         dropbear-bin           dbclient
+e2e         bubblewrap             bwrap
+docker      root                   -
+docker      openssh-client         ssh
+docker      docker.io              dockerd
+docker      docker-registry        docker-registry
+docker      busybox-static         /bin/busybox
+docker      iptables               iptables
+kubernetes  root                   -
+kubernetes  openssh-client         ssh
+kubernetes  etcd-server            etcd
+kubernetes  containerd             containerd
+kubernetes  runc                   runc
+kubernetes  containernetworking-plugins  /usr/lib/cni/bridge
+kubernetes  iptables               iptables
+kubernetes  conntrack              conntrack
+kubernetes  kubernetes-client      kubectl
+kubernetes  busybox-static         /bin/busybox
+kubernetes  openssl                openssl
+kubernetes  xz-utils               xz
+kubernetes  gcc                    gcc
+kubernetes  libc6-dev              /usr/include/stdio.h
+'
+
+check=false
+if [ "${1:-}" = --check ]; then
+  check=true
+  shift
+fi
+wanted=${*:-e2e docker kubernetes}
+PATH=$PATH:/usr/sbin:/sbin
+
+has() {
+  case $1 in
+    /*) [ -e "$1" ] ;;
+    -) [ "$(id -u)" = 0 ] ;;
+    *) command -v "$1" >/dev/null ;;
+  esac
+}
+
+missing() { # lines `TIER PACKAGE`
+  echo "$needs" | while read -r tier package proof; do
+    case " $wanted " in *" ${tier:--} "*) has "$proof" || echo "$tier $package" ;; esac
+  done
+}
+
+install() { # PACKAGE...; services that a package brings are not started
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e $policy ]; then
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    printf '#!/bin/sh\nexit 101\n' >$policy
+    chmod +x $policy
+  fi
+  log=$(mktemp)
+  export DEBIAN_FRONTEND=noninteractive
+  apt="apt-get -y -q -o DPkg::Lock::Timeout=600"
+  # shellcheck disable=SC2086 # options are words
+  if ! $apt install --no-install-recommends "$@" >"$log" 2>&1; then
+    { $apt update && $apt install --no-install-recommends "$@"; } >"$log" 2>&1 || tail -n 20 "$log" >&2
+  fi
+  rm -f "$log"
+}
+
+packages=$(missing | while read -r _ package; do echo "$package"; done | grep -vx root | sort -u | tr '\n' ' ')
+if [ -n "$packages" ] && [ $check = false ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  echo "installing what the tests need: $packages"
+  # shellcheck disable=SC2086 # packages are words
+  install $packages
+fi
+
+left=$(missing)
+[ -z "$left" ] || { echo "$left" | sed 's/ / lacks /'; exit 1; }
