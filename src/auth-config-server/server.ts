@@ -80,7 +80,11 @@ const exchange = (
     const [path = ""] = (request.url ?? "").split("?", 1);
     const { status, line, answer } = yield* answerTo(known.get(path), request);
     print(`${escapeText(path)} ${line}`);
-    response.writeHead(status, { "content-type": "application/json" });
+    response.writeHead(status, {
+      "content-type": "application/json",
+      // What was not read of a request must not be taken for the next one.
+      ...(!request.complete && { connection: "close" }),
+    });
     response.end(JSON.stringify(answer));
   });
 
