@@ -164,5 +164,8 @@ export const Secret = Schema.RedactedFromValue(Schema.String);
 /** Certificates: PEM text, or the path of a file that holds it. `pem.ts` reads it. */
 export const Pem = Schema.String;
 
+/** Tells private keys, which may be the path of a file, from other secrets. */
+export const privateKeyLabel = "private key";
+
 /** A private key: PEM text, or the path of a file that holds it. `pem.ts` reads it. */
-export const SecretPem = Schema.RedactedFromValue(Schema.String);
+export const SecretPem = Schema.RedactedFromValue(Schema.String, { label: privateKeyLabel });

@@ -4,15 +4,17 @@
  * A section is a file in `sections/` that exports an Effect Schema struct and its type. Its keys are written with
  * `defaulted(codec, encodedDefault)`, its nested objects with `section(struct)`, its values with the codecs of
  * `codecs.ts` and `http.ts`; secrets decode to `Redacted`. To add one: write the file, name it in `Config` below,
- * take it out of `notBuilt`, add its checks across fields to `validate.ts`, and, if it decides about single
- * connections, add it to `Settings` and to `settingsOf`.
+ * take it out of `not-built.ts`, add its checks across fields to `validate.ts`, and, if it decides about single
+ * connections, add it to `PerConnection` and `settingsOf`.
  */
 import { Schema } from "effect";
 import type { Settings } from "../../machines/facts.ts";
 import { defaulted, oneOf, section } from "./codecs.ts";
 import { Auth } from "./sections/auth.ts";
 import { ConfigServer } from "./sections/configserver.ts";
+import { Docker } from "./sections/docker.ts";
 import { Health } from "./sections/health.ts";
+import { Kubernetes } from "./sections/kubernetes.ts";
 import { Log } from "./sections/log.ts";
 import { Process } from "./sections/process.ts";
 import { Ssh } from "./sections/ssh.ts";
@@ -24,31 +26,32 @@ export const Config = Schema.Struct({
   log: section(Log),
   health: section(Health),
   backend: defaulted(oneOf(["docker", "kubernetes", "process"]), "docker"),
+  docker: section(Docker),
+  kubernetes: section(Kubernetes),
   process: section(Process),
 });
 
 export type Config = typeof Config.Type;
 
-/** Sections of the reference that Berth knows and has not built: to use one is an error and not a shrug. */
-export const notBuilt = [
-  "metrics",
-  "geoip",
-  "audit",
-  "security",
-  "docker",
-  "kubernetes",
-  "sshproxy",
-] as const;
+const { backend, log, docker, kubernetes, process } = Config.fields;
+
+/** The part of a configuration that the configuration server may change for one connection. */
+export const PerConnection = Schema.Struct({ backend, log, docker, kubernetes, process });
+
+export type PerConnection = typeof PerConnection.Type;
 
 declare module "../../machines/facts.ts" {
-  interface Settings {
-    readonly log: Config["log"];
-    readonly process: Config["process"];
-  }
+  interface Settings extends Omit<PerConnection, "backend"> {}
 }
 
-/** The part of a configuration that may differ from connection to connection. */
-export const settingsOf = ({ backend, log, process }: Config): Settings => ({ backend, log, process });
+/** The settings of a connection for which the configuration server changed nothing. */
+export const settingsOf = (config: PerConnection): Settings => ({
+  backend: config.backend,
+  log: config.log,
+  docker: config.docker,
+  kubernetes: config.kubernetes,
+  process: config.process,
+});
 
 /** The configuration of an empty file. */
 export const defaults: Config = Schema.decodeUnknownSync(Config)({});

@@ -1,0 +1,165 @@
+/** Reads a configuration file: everything that is wrong with it, each with its place in the file, or the configuration. */
+import { readFile } from "node:fs/promises";
+import { Data, Effect, Result } from "effect";
+import { LineCounter, parseDocument, type YAMLError } from "yaml";
+import type { FailureFields } from "../failure.ts";
+import { decodeWith } from "./decode.ts";
+import { type Modernized, modernize } from "./deprecated.ts";
+import {
+  type Diagnostic,
+  type Finding,
+  formatDiagnostic,
+  formatPath,
+  type Path,
+  startsWith,
+} from "./diagnostic.ts";
+import { formOf, isObject, type PlainObject } from "./form.ts";
+import { normalize } from "./normalize.ts";
+import { withoutNotBuilt } from "./not-built.ts";
+import { type Positions, positionsIn } from "./positions.ts";
+import { Config } from "./schema.ts";
+import { validate } from "./validate.ts";
+
+const CONFIG_ERROR = "CORE_CONFIG_ERROR";
+
+/** A configuration that cannot be used. `diagnostics` has every reason, in the order of the file. */
+export class ConfigInvalid extends Data.TaggedError("ConfigInvalid")<
+  FailureFields & {
+    readonly diagnostics: ReadonlyArray<Diagnostic>;
+    readonly warnings: ReadonlyArray<Diagnostic>;
+  }
+> {
+  readonly code = CONFIG_ERROR;
+  readonly userMessage = "This server is not configured correctly. Please try again later.";
+}
+
+export interface Loaded {
+  readonly config: Config;
+  /** Deprecated spellings and parts without effect. */
+  readonly warnings: ReadonlyArray<Diagnostic>;
+}
+
+/** Rules of a source about its part of the configuration, with paths from the root. */
+export type Check = (config: Config) => Effect.Effect<ReadonlyArray<Finding>>;
+
+/** Reads and checks a YAML file (JSON is YAML too). */
+export const loadFile = (
+  path: string,
+  checks: ReadonlyArray<Check> = [],
+): Effect.Effect<Loaded, ConfigInvalid> =>
+  Effect.flatMap(
+    Effect.tryPromise({
+      try: () => readFile(path, "utf8"),
+      catch: (cause) => {
+        const reason = cause instanceof Error && "code" in cause ? String(cause.code) : "unknown error";
+        return invalid([{ ...nowhere, file: path, message: `cannot be read: ${reason}` }]);
+      },
+    }),
+    (text) => parse(text, path, checks),
+  );
+
+/** Reads and checks YAML text; `file` is its name in messages. */
+export const parse = (
+  text: string,
+  file: string,
+  checks: ReadonlyArray<Check> = [],
+): Effect.Effect<Loaded, ConfigInvalid> => {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, merge: true, prettyErrors: false });
+  const syntax = document.errors.map((error) => syntaxDiagnostic(error, file, lines));
+  if (document.errors.some(({ code }) => code !== "DUPLICATE_KEY")) {
+    return Effect.fail(invalid(syntax));
+  }
+  const positions = positionsIn(document, lines);
+  const root = Result.try({ try: (): unknown => document.toJS({ maxAliasCount: 1000 }), catch: String });
+  if (Result.isFailure(root)) {
+    return Effect.fail(invalid([...syntax, { ...nowhere, file, message: root.failure }]));
+  }
+  return read(root.success ?? {}, file, { positions, syntax, checks });
+};
+
+/** Checks a configuration that is there as an object already, as a file would hold it. */
+export const fromObject = (
+  root: PlainObject,
+  name: string,
+  checks: ReadonlyArray<Check> = [],
+): Effect.Effect<Loaded, ConfigInvalid> => read(root, name, { positions: noPositions, syntax: [], checks });
+
+interface Reading {
+  readonly positions: Positions;
+  /** What the YAML parser found already. */
+  readonly syntax: ReadonlyArray<Diagnostic>;
+  readonly checks: ReadonlyArray<Check>;
+}
+
+const form = formOf(Config);
+
+const read = (root: unknown, file: string, { positions, syntax, checks }: Reading) =>
+  Effect.gen(function* () {
+    if (!isObject(root)) {
+      const message = "expected a mapping of sections such as ssh, auth and backend";
+      return yield* Effect.fail(invalid([...syntax, { ...nowhere, file, message }]));
+    }
+    const modern = modernize(root);
+    const built = withoutNotBuilt(modern.root);
+    const unmove = (path: Path) => (positions.has(path) ? path : undoMove(path, modern.moved));
+    const normalized = normalize(form, built.root, {
+      ignoreCase: false,
+      textAt: (path) => positions.textAt(unmove(path)),
+    });
+    const diagnose = ({ path, ...finding }: Finding): Diagnostic => {
+      const original = unmove(path);
+      return { code: CONFIG_ERROR, file, ...positions.of(original), path: formatPath(original), ...finding };
+    };
+    const warnings = inOrder([...modern.warnings, ...built.warnings].map(diagnose));
+    const refuse = (findings: ReadonlyArray<Finding>) =>
+      Effect.fail(invalid(inOrder([...syntax, ...findings.map(diagnose)]), warnings));
+    const found = [...modern.errors, ...built.errors, ...normalized.findings];
+    const decoded = decodeWith(Config, normalized.value);
+    if (Result.isFailure(decoded)) {
+      const spelt = decoded.failure.map((finding) => ({
+        ...finding,
+        path: normalized.asWritten(finding.path),
+      }));
+      return yield* refuse([...found, ...spelt]);
+    }
+    const config = decoded.success;
+    const checked = yield* Effect.all([validate, ...checks].map((check) => check(config)));
+    const wrong = [
+      ...found,
+      ...checked.flat().map((finding) => ({ ...finding, path: normalized.asWritten(finding.path) })),
+    ];
+    return wrong.length + syntax.length > 0 ? yield* refuse(wrong) : { config, warnings };
+  });
+
+const undoMove = (path: Path, moved: Modernized["moved"]): Path => {
+  const move = moved.find(({ to }) => startsWith(path, to));
+  return move === undefined ? path : [...move.from, ...path.slice(move.to.length)];
+};
+
+/** By line; what was moved to two places and is wrong in both is told once. */
+const inOrder = (diagnostics: ReadonlyArray<Diagnostic>): ReadonlyArray<Diagnostic> => {
+  const distinct = new Map(diagnostics.map((diagnostic) => [formatDiagnostic(diagnostic), diagnostic]));
+  return [...distinct.values()].sort((one, other) => one.line - other.line || one.column - other.column);
+};
+
+const invalid = (
+  diagnostics: ReadonlyArray<Diagnostic>,
+  warnings: ReadonlyArray<Diagnostic> = [],
+): ConfigInvalid =>
+  new ConfigInvalid({ message: diagnostics.map(formatDiagnostic).join("\n"), diagnostics, warnings });
+
+const syntaxDiagnostic = ({ message, pos }: YAMLError, file: string, lines: LineCounter): Diagnostic => {
+  const { line, col } = lines.linePos(pos[0]);
+  return { code: CONFIG_ERROR, file, line, column: col, path: "", message };
+};
+
+/** A place for what is wrong with a document as a whole. */
+const nowhere = { code: CONFIG_ERROR, line: 1, column: 1, path: "" } as const;
+
+/** Of an object that was never a file. */
+const noPositions: Positions = {
+  has: () => true,
+  of: () => ({ line: 0, column: 0 }),
+  textAt: () => undefined,
+};

@@ -1,0 +1,92 @@
+/** The parts of the reference's configuration that Berth knows and has not built: to use one is an error. */
+import type { Finding, Path } from "./diagnostic.ts";
+import { isObject, type PlainObject } from "./form.ts";
+import { isZero } from "./zero.ts";
+
+interface NotBuilt {
+  readonly path: Path;
+  /** Whether this asks for something; a section that is switched off (as in a full dump) asks for nothing. */
+  readonly inUse: (section: PlainObject, root: PlainObject) => boolean;
+}
+
+const enabled = (section: PlainObject) => section.enable === true;
+
+const method =
+  (name: string, value: string): NotBuilt["inUse"] =>
+  (_, root) =>
+    at(root, ["auth", name, "method"]) === value;
+
+const sections: ReadonlyArray<NotBuilt> = [
+  { path: ["metrics"], inUse: enabled },
+  { path: ["audit"], inUse: enabled },
+  { path: ["geoip"], inUse: ({ provider }) => !isZero(provider) && provider !== "dummy" },
+  { path: ["security"], inUse: (section) => !isPermissive(section) },
+  { path: ["sshproxy"], inUse: ({ server }, { backend }) => !isZero(server) || backend === "sshproxy" },
+  { path: ["auth", "password", "kerberos"], inUse: method("password", "kerberos") },
+  { path: ["auth", "keyboardInteractive", "oauth2"], inUse: method("keyboardInteractive", "oauth2") },
+  { path: ["auth", "gssapi", "kerberos"], inUse: method("gssapi", "kerberos") },
+];
+
+const values: ReadonlyArray<{ readonly path: Path; readonly value: string }> = [
+  { path: ["backend"], value: "sshproxy" },
+  { path: ["auth", "password", "method"], value: "kerberos" },
+  { path: ["auth", "keyboardInteractive", "method"], value: "oauth2" },
+  { path: ["auth", "gssapi", "method"], value: "kerberos" },
+];
+
+/** Top-level sections that are known and not built. */
+export const notBuiltSections: ReadonlySet<string> = new Set(
+  sections.filter(({ path }) => path.length === 1).map(({ path }) => String(path[0])),
+);
+
+/** Takes what is not built out of a raw configuration: an error where it is in use, a warning where it is off. */
+export const withoutNotBuilt = (
+  root: PlainObject,
+): {
+  readonly root: PlainObject;
+  readonly errors: ReadonlyArray<Finding>;
+  readonly warnings: ReadonlyArray<Finding>;
+} => {
+  const errors: Finding[] = [];
+  const warnings: Finding[] = [];
+  let rest = root;
+  for (const { path, value } of values) {
+    if (at(root, path) === value) {
+      errors.push({ path, message: `${value} is not built yet` });
+      rest = without(rest, path);
+    }
+  }
+  for (const { path, inUse } of sections) {
+    const section = at(root, path);
+    if (isObject(section) && !isZero(section)) {
+      if (inUse(section, root)) {
+        errors.push({ path, message: "this section is not built yet" });
+      } else {
+        warnings.push({
+          path,
+          message: "this section is not built yet; it is switched off, so nothing is missing",
+        });
+      }
+    }
+    rest = without(rest, path);
+  }
+  return { root: rest, errors, warnings };
+};
+
+/** A security section in which nothing is forbidden, limited or forced. */
+const isPermissive = ({ maxSessions, forwarding, ...rest }: PlainObject): boolean =>
+  isZero(rest) &&
+  (isZero(maxSessions) || maxSessions === -1) &&
+  (!isObject(forwarding) || Object.values(forwarding).every((mode) => isZero(mode) || mode === "disable"));
+
+const at = (value: unknown, path: Path): unknown =>
+  path.reduce<unknown>((current, key) => (isObject(current) ? current[key] : undefined), value);
+
+const without = (root: PlainObject, [first, ...rest]: Path): PlainObject => {
+  const key = String(first);
+  const child = root[key];
+  if (rest.length === 0) {
+    return Object.fromEntries(Object.entries(root).filter(([name]) => name !== key));
+  }
+  return isObject(child) ? { ...root, [key]: without(child, rest) } : root;
+};
