@@ -1,0 +1,112 @@
+/**
+ * The `kubernetes` section (documentation of the reference: The Kubernetes backend), with Berth's own `kubeconfig`,
+ * `idleTimeout` and `recreateOutdated`.
+ */
+import { Schema } from "effect";
+import { defaulted, Flag, GoDuration, GoDurationOrZero, oneOf, Pem, Secret, section } from "../codecs.ts";
+
+/**
+ * - `host`: a host, `host:port` or URL of the API server. With nothing else configured and a service account in
+ *   place, the cluster Berth runs in.
+ * - `path`: where the core API is on it.
+ * - `username`, `password`: HTTP basic authentication.
+ * - `certFile`, `keyFile`, `cacertFile`, `bearerTokenFile`: paths, read again when the files change.
+ * - `cert`, `key`, `cacert`, `bearerToken`: the same as text.
+ * - `serverName`: the name in the API server's certificate and in TLS's server name indication.
+ * - `qps`, `burst`: requests per second of the whole daemon, and how many may come at once; a negative `qps` is no
+ *   limit.
+ * - `kubeconfig`: path of a kubeconfig file, instead of all the options above. Berth's own.
+ */
+const Connection = Schema.Struct({
+  host: defaulted(Schema.String, "kubernetes.default.svc"),
+  path: defaulted(Schema.String, "/api"),
+  username: defaulted(Schema.String, ""),
+  password: defaulted(Secret, ""),
+  serverName: defaulted(Schema.String, ""),
+  certFile: defaulted(Schema.String, ""),
+  keyFile: defaulted(Schema.String, ""),
+  cacertFile: defaulted(Schema.String, ""),
+  cert: defaulted(Pem, ""),
+  key: defaulted(Secret, ""),
+  cacert: defaulted(Pem, ""),
+  bearerToken: defaulted(Secret, ""),
+  bearerTokenFile: defaulted(Schema.String, ""),
+  qps: defaulted(Schema.Finite, 5),
+  burst: defaulted(Schema.Int, 10),
+  kubeconfig: defaulted(Schema.String, ""),
+});
+
+const strings = Schema.Record(Schema.String, Schema.String);
+
+const anything = Schema.Record(Schema.String, Schema.Unknown);
+
+/** ObjectMeta of the API; what is not named here is passed on as it is. */
+const Metadata = Schema.StructWithRest(
+  Schema.Struct({
+    name: defaulted(Schema.String, ""),
+    generateName: defaulted(Schema.String, ""),
+    namespace: defaulted(Schema.String, "default"),
+    labels: defaulted(strings, {}),
+    annotations: defaulted(strings, {}),
+  }),
+  [anything],
+);
+
+/**
+ * PodSpec of the API, passed on as it is. `podManifest.ts` reads the containers' names and the restart policy,
+ * `podModel.ts` warns about fields that no known version of the API has.
+ */
+const Spec = anything;
+
+/**
+ * - `metadata.name`: a name, for `persistent` also with `{authenticatedUsername}`, `{username}` and
+ *   `{metadata.KEY}` in it.
+ * - `consoleContainerNumber`: the container that programs run in, counted from 0.
+ * - `idleCommand`: what a pod runs while programs are started by exec; `shellCommand`: what a shell is.
+ * - `idleTimeout`: how long nobody may be connected to a persistent pod of Berth's until it is deleted; 0 for ever.
+ * - `recreateOutdated`: whether a persistent pod of Berth's is replaced when its spec has changed and nobody is in it.
+ */
+const Pod = Schema.Struct({
+  metadata: section(Metadata),
+  spec: defaulted(Spec, { containers: [{ name: "shell", image: "containerssh/containerssh-guest-image" }] }),
+  consoleContainerNumber: defaulted(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)), 0),
+  idleCommand: defaulted(Schema.Array(Schema.String), [
+    "/usr/bin/containerssh-agent",
+    "wait-signal",
+    "--signal",
+    "INT",
+    "--signal",
+    "TERM",
+  ]),
+  shellCommand: defaulted(Schema.Array(Schema.String), ["/bin/bash"]),
+  agentPath: defaulted(Schema.String, "/usr/bin/containerssh-agent"),
+  disableAgent: defaulted(Flag, false),
+  subsystems: defaulted(strings, { sftp: "/usr/lib/openssh/sftp-server" }),
+  mode: defaulted(oneOf(["connection", "session", "persistent"]), "connection"),
+  createMissingPods: defaulted(Flag, false),
+  exposeAuthMetadataAsEnv: defaulted(strings, {}),
+  exposeAuthMetadataAsLabels: defaulted(strings, {}),
+  exposeAuthMetadataAsAnnotations: defaulted(strings, {}),
+  idleTimeout: defaulted(GoDurationOrZero, "0s"),
+  recreateOutdated: defaulted(oneOf(["never", "whenUnused"]), "never"),
+});
+
+const Timeouts = Schema.Struct({
+  podStart: defaulted(GoDuration, "60s"),
+  podStop: defaulted(GoDuration, "60s"),
+  commandStart: defaulted(GoDuration, "60s"),
+  signal: defaulted(GoDuration, "60s"),
+  window: defaulted(GoDuration, "60s"),
+  http: defaulted(GoDuration, "15s"),
+});
+
+export const Kubernetes = Schema.Struct({
+  connection: section(Connection),
+  pod: section(Pod),
+  timeouts: section(Timeouts),
+});
+
+export type Kubernetes = typeof Kubernetes.Type;
+export type KubernetesConnection = Kubernetes["connection"];
+export type KubernetesPod = Kubernetes["pod"];
+export type KubernetesTimeouts = Kubernetes["timeouts"];
