@@ -15,7 +15,8 @@ export const streamDestination = (stream: Writable, description: string): Destin
     write: (lines) => writeLines(stream, lines),
     reopen: async () => {},
     close: async () => {
-      stream.off("error", alreadyTold);
+      // What the reader has not taken may still fail later, when nobody else listens.
+      if (stream.writableLength === 0) stream.off("error", alreadyTold);
     },
   };
 };

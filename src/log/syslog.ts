@@ -4,8 +4,10 @@
  */
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { lookup } from "node:dns/promises";
+import { once } from "node:events";
 import { connect, isIPv6, type Socket } from "node:net";
 import { Effect } from "effect";
+import { type ListenAddress, parseListenAddress } from "../config/codecs.ts";
 import type { Destination, Written } from "./destination.ts";
 import { LogSyslogOpenFailed, reasonOf } from "./failures.ts";
 import { writeLines } from "./stream.ts";
@@ -80,15 +82,11 @@ const dialUnix = async (path: string): Promise<Line> => {
   }
 };
 
-const connected = (path: string): Promise<Socket> =>
-  new Promise((resolve, reject) => {
-    const socket = connect(path);
-    socket.once("error", reject);
-    socket.once("connect", () => {
-      socket.off("error", reject);
-      resolve(socket);
-    });
-  });
+const connected = async (path: string): Promise<Socket> => {
+  const socket = connect(path);
+  await once(socket, "connect");
+  return socket;
+};
 
 const streamLine = (socket: Socket): Line => {
   let broken: Error | undefined;
@@ -109,14 +107,15 @@ const dialUdp = async (destination: string): Promise<Line> => {
   const { host, port } = udpAddress(destination);
   const { address } = await lookup(host);
   const socket = createSocket(isIPv6(address) ? "udp6" : "udp4");
+  try {
+    const connected = once(socket, "connect");
+    socket.connect(port, address);
+    await connected;
+  } catch (cause) {
+    socket.close();
+    throw cause;
+  }
   let refused: Error | undefined;
-  await new Promise<void>((resolve, reject) => {
-    socket.once("error", reject);
-    socket.connect(port, address, () => {
-      socket.off("error", reject);
-      resolve();
-    });
-  });
   // Nobody listened when an earlier datagram arrived: the system tells it now.
   socket.on("error", (error) => {
     refused = error;
@@ -138,11 +137,10 @@ const sendUdp = (socket: UdpSocket, line: string): Promise<void> =>
     socket.send(line, (error) => (error ? reject(error) : resolve()));
   });
 
-const udpAddress = (destination: string): { host: string; port: number } => {
-  const match = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(destination);
-  const host = match?.[1] ?? match?.[2];
-  if (host === undefined) throw new Error("expected the path of a Unix socket, or host:port for UDP");
-  return { host, port: Number(match?.[3]) };
+const udpAddress = (destination: string): ListenAddress => {
+  const address = parseListenAddress(destination);
+  if (address === undefined) throw new Error("expected the path of a Unix socket, or host:port for UDP");
+  return address;
 };
 
 const datagramLine = async (path: string): Promise<Line> => {

@@ -1,8 +1,9 @@
-/** What Berth uses of the package `unix-dgram`, which comes without types. */
+/** What Berth and its tests use of the package `unix-dgram`, which comes without types. */
 declare module "unix-dgram" {
   import type { EventEmitter } from "node:events";
 
   export interface UnixDatagramSocket extends EventEmitter {
+    bind(path: string): void;
     /** Emits `connect` or `error` before it returns. */
     connect(path: string): void;
     /** On a connected socket. The callback is called before it returns. */
@@ -11,7 +12,7 @@ declare module "unix-dgram" {
   }
 
   const unix: {
-    createSocket(type: "unix_dgram"): UnixDatagramSocket;
+    createSocket(type: "unix_dgram", onMessage?: (message: Buffer) => void): UnixDatagramSocket;
   };
   export default unix;
 }
