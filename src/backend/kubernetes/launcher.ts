@@ -1,0 +1,176 @@
+/**
+ * Starts a program in a container through the container's own shell. Exec in Kubernetes (PodExecOptions) knows neither
+ * environment nor process IDs nor, with `v4.channel.k8s.io`, an end of standard input; a small script gives all three:
+ *
+ * 1. It reads its orders from standard input (so that no variable's value is in a URL, an audit log or `ps`):
+ *    a line `-text` and a last line `=text` for each variable, `NAME=value` with `\0ooo` for unusual bytes; then `r`
+ *    (the program's input follows as it is) or `f` (it follows in frames).
+ * 2. It sets the terminal's size and modes where there is one, so that no program sees the first size too late.
+ * 3. It prints one line on standard output, `NONCE MODE PID GROUP AGENT`, and becomes the program.
+ *
+ * Frames, mode `d` (the container has a `dd` that can): a line with a number of bytes, then that many bytes; `0` ends
+ * the input. Mode `p` (nothing but the shell): lines of text with `\0ooo` escapes; a line `.` ends the input. A
+ * background process takes the frames apart into a pipe, which has an end.
+ */
+
+/** How the program's input goes over the wire: as it is, in frames for `dd`, or in lines for the shell's `printf`. */
+export type InputMode = "raw" | "dd" | "printf";
+
+/** What the script says about the program it is about to become. */
+export interface Started {
+  readonly input: InputMode;
+  /** The program's process ID in the container. */
+  readonly pid: number;
+  /** The process group of everything the program starts; 0 when it is not known. */
+  readonly group: number;
+  /** Whether the guest agent is in the image. */
+  readonly agent: boolean;
+}
+
+/**
+ * Arguments: nonce, terminal settings (words for stty, each group ended by `;`), path of the guest agent, then the
+ * program. Variables begin with two underscores and are not exported. `set -f`: `^?` is a key and not a file name.
+ */
+const script = `set -f
+__n=$1 __s=$2 __a=$3 __b= __g=0 __h=0
+shift 3
+while :; do
+IFS= read -r __l || exit 126
+case $__l in
+-*) __b=$__b\${__l#-};;
+=*) __l=$(printf '%bx' "$__b\${__l#=}"); export "\${__l%x}"; __b=;;
+*) break;;
+esac
+done
+__m=$__l
+while [ -n "$__s" ]; do stty \${__s%%;*} 2>/dev/null; __s=\${__s#*;}; done
+read -r __l 2>/dev/null </proc/$$/stat && __l=\${__l##*) } && __l=\${__l#* } && __l=\${__l#* } && [ "\${__l%% *}" = $$ ] && __g=$$
+[ -n "$__a" ] && [ -x "$__a" ] && __h=1
+if [ "$__m" = r ]; then
+echo "$__n r $$ $__g $__h"
+exec "$@"
+fi
+__m=p
+[ "$(printf x | dd bs=1 count=1 iflag=fullblock 2>/dev/null)" = x ] && __m=d
+exec 3<&0 4>&2 2>/dev/null
+trap : HUP INT QUIT USR1 USR2 ALRM TERM
+{
+{
+trap '' HUP INT QUIT PIPE USR1 USR2 ALRM TERM
+if [ $__m = d ]; then
+while IFS= read -r __l && [ "$__l" != 0 ]; do dd bs="$__l" count=1 iflag=fullblock || { exec >/dev/null; cat || while read -r __l; do :; done; }; done
+else
+while IFS= read -r __l && [ "$__l" != . ]; do printf '%b' "$__l" || exec >/dev/null; done
+fi
+} <&3 3<&- 4>&- &
+} | {
+exec 2>&4 3<&- 4>&-
+exec /bin/sh -c 'echo "$1 $2 $$ $3 $4"; shift 4; exec "$@"' sh "$__n" $__m $__g $__h "$@"
+}`;
+
+/** The words to start `program` with. `terminal` and `agentPath` may be empty. */
+export const launchCommand = (
+  nonce: string,
+  terminal: string,
+  agentPath: string,
+  program: readonly string[],
+): readonly string[] => ["/bin/sh", "-c", script, "sh", nonce, terminal, agentPath, ...program];
+
+/** Longest line sent to the script: terminals cut lines at 4096 bytes. */
+const LINE_LENGTH = 1000;
+
+/**
+ * The orders for the script. Variables whose names a shell can't hold are left out; `unnameable` lists them.
+ * `framed` asks for input in frames.
+ */
+export const launchOrders = (environment: Readonly<Record<string, string>>, framed: boolean): Buffer => {
+  const lines = Object.entries(environment)
+    .filter(([name]) => isNameable(name))
+    .flatMap(([name, value]) => split(`${name}=${escape(Buffer.from(value))}`));
+  return Buffer.from([...lines, framed ? "f" : "r", ""].join("\n"), "latin1");
+};
+
+/** Names that a POSIX shell can export. */
+export const isNameable = (name: string): boolean => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name);
+
+const split = (text: string): string[] => {
+  const lines: string[] = [];
+  let rest = text;
+  while (rest.length > LINE_LENGTH) {
+    // An escape must not be torn: its five characters stay on one line.
+    const backslash = rest.lastIndexOf("\\", LINE_LENGTH - 1);
+    const end = backslash > LINE_LENGTH - 5 ? backslash : LINE_LENGTH;
+    lines.push(`-${rest.slice(0, end)}`);
+    rest = rest.slice(end);
+  }
+  return [...lines, `=${rest}`];
+};
+
+const escapes: readonly string[] = Array.from({ length: 256 }, (_, byte) => {
+  const plain = byte > 0x20 && byte < 0x7f && byte !== 0x5c;
+  return plain || byte === 0x20 ? String.fromCharCode(byte) : `\\0${byte.toString(8).padStart(3, "0")}`;
+});
+
+/** Bytes as `printf '%b'` reads them, in one line of printable ASCII. */
+const escape = (bytes: Uint8Array): string => {
+  let text = "";
+  for (const byte of bytes) text += escapes[byte];
+  return text;
+};
+
+/** Largest frame for `dd`: it holds the whole frame in memory. */
+const FRAME_LENGTH = 1 << 18;
+
+/** Bytes per line for the shell's `printf`; each may become five characters. */
+const PRINTF_LENGTH = 512;
+
+/** Writes input for a program in the way its script reads it. */
+export const encodeInput = (mode: InputMode, chunk: Buffer): Buffer => {
+  switch (mode) {
+    case "raw":
+      return chunk;
+    case "dd":
+      return Buffer.concat(
+        pieces(chunk, FRAME_LENGTH).flatMap((piece) => [Buffer.from(`${piece.length}\n`), piece]),
+      );
+    case "printf":
+      return Buffer.from(
+        pieces(chunk, PRINTF_LENGTH)
+          .map((piece) => `${escape(piece)}\n`)
+          .join(""),
+        "latin1",
+      );
+  }
+};
+
+/** What ends the input; undefined when bytes can't say it. */
+export const endOfInput = (mode: InputMode): Buffer | undefined =>
+  ({ raw: undefined, dd: Buffer.from("0\n"), printf: Buffer.from(".\n") })[mode];
+
+const pieces = (chunk: Buffer, length: number): Buffer[] =>
+  Array.from({ length: Math.ceil(chunk.length / length) }, (_, index) =>
+    chunk.subarray(index * length, (index + 1) * length),
+  );
+
+const inputModes: Readonly<Record<string, InputMode>> = { r: "raw", d: "dd", p: "printf" };
+
+/** Output of the script that is not from the program: its line, and on a terminal the echo of its orders before it. */
+export interface Announcement {
+  readonly started: Started;
+  /** What the program itself wrote. */
+  readonly rest: Buffer;
+}
+
+/** Finds the script's line in what was written so far; undefined while it is not complete. */
+export const findAnnouncement = (nonce: string, output: Buffer): Announcement | undefined => {
+  const start = output.indexOf(`${nonce} `);
+  const end = start < 0 ? -1 : output.indexOf("\n", start);
+  if (end < 0) return undefined;
+  const [, mode = "", pid, group, agent] = output.toString("latin1", start, end).trimEnd().split(" ");
+  const input = inputModes[mode];
+  if (input === undefined) return undefined;
+  return {
+    started: { input, pid: Number(pid), group: Number(group), agent: agent === "1" },
+    rest: output.subarray(end + 1),
+  };
+};

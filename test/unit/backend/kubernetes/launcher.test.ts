@@ -1,0 +1,179 @@
+/** The launch script under the shells that images have, with real processes. */
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import type { Readable, Writable } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import { describe, expect, it } from "vitest";
+import {
+  encodeInput,
+  endOfInput,
+  findAnnouncement,
+  type InputMode,
+  launchCommand,
+  launchOrders,
+  type Started,
+} from "../../../../src/backend/kubernetes/launcher.ts";
+
+/** `--norc`: with a socket for its input (as Node.js makes them) bash takes itself for a remote shell. */
+const shells = {
+  dash: ["/bin/dash"],
+  bash: ["/bin/bash", "--norc", "--posix"],
+  busybox: ["/bin/busybox", "sh"],
+} as const;
+type Shell = keyof typeof shells;
+
+const nonce = "0123456789abcdef";
+
+interface Launched {
+  readonly child: ChildProcessByStdio<Writable, Readable, Readable>;
+  readonly started: Started;
+  readonly output: Promise<Buffer>;
+  readonly errors: Promise<Buffer>;
+  readonly exit: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+}
+
+const launch = async (
+  shell: Shell,
+  program: readonly string[],
+  options: {
+    environment?: Record<string, string>;
+    framed?: boolean;
+    path?: string;
+    agentPath?: string;
+  } = {},
+): Promise<Launched> => {
+  const [, ...words] = launchCommand(nonce, "", options.agentPath ?? "", program);
+  const [command, ...first] = shells[shell];
+  const child = spawn(command, [...first, ...words], {
+    stdio: ["pipe", "pipe", "pipe"],
+    detached: true,
+    env: { PATH: options.path ?? process.env.PATH },
+  });
+  child.stdin.on("error", () => undefined);
+  child.stdin.write(launchOrders(options.environment ?? {}, options.framed ?? false));
+  const errors = buffer(child.stderr);
+  const exit = once(child, "exit").then(([code, signal]) => ({ code, signal }));
+  let seen = Buffer.alloc(0);
+  for (;;) {
+    const announcement = findAnnouncement(nonce, seen);
+    if (announcement !== undefined) {
+      child.stdout.unshift(announcement.rest);
+      return { child, started: announcement.started, output: buffer(child.stdout), errors, exit };
+    }
+    const chunk: Buffer | null = child.stdout.read();
+    if (chunk === null) {
+      if (child.stdout.readableEnded) throw new Error(`no announcement: ${await errors}`);
+      await Promise.race([once(child.stdout, "readable"), once(child.stdout, "end")]);
+    } else seen = Buffer.concat([seen, chunk]);
+  }
+};
+
+const feed = (launched: Launched, mode: InputMode, input: Buffer): void => {
+  launched.child.stdin.write(encodeInput(mode, input));
+  const end = endOfInput(mode);
+  if (end === undefined) launched.child.stdin.end();
+  else launched.child.stdin.write(end);
+};
+
+describe.each(Object.keys(shells) as Shell[])("in %s", (shell) => {
+  it("gives the program its environment, whatever is in it", async () => {
+    const environment = {
+      PLAIN: "a b  c",
+      QUOTES: `'"$HOME\`id\`\\n%s\\`,
+      LINES: "one\ntwo\n\n",
+      UNICODE: "zürich ✓",
+      EMPTY: "",
+      LONG: `${"x".repeat(999)}\n\\é${"y\n".repeat(2000)}`,
+    };
+    const launched = await launch(shell, ["/usr/bin/env", "-0"], { environment });
+    launched.child.stdin.end();
+    const variables = Object.fromEntries(
+      (await launched.output)
+        .toString()
+        .split("\0")
+        .map((line) => line.split(/=(.*)/s).slice(0, 2)),
+    );
+    expect(variables).toMatchObject(environment);
+    expect(Object.keys(variables).filter((name) => name.startsWith("__"))).toEqual([]);
+    expect(await launched.exit).toEqual({ code: 0, signal: null });
+  });
+
+  it("becomes the program: its process ID, its group, its way to end", async () => {
+    const launched = await launch(shell, ["/bin/sh", "-c", "echo $$; kill -TERM $$"]);
+    expect(launched.started).toEqual({
+      input: "raw",
+      pid: launched.child.pid,
+      group: launched.child.pid,
+      agent: false,
+    });
+    expect((await launched.output).toString()).toBe(`${launched.child.pid}\n`);
+    expect(await launched.exit).toEqual({ code: null, signal: "SIGTERM" });
+  });
+
+  it("sees whether the guest agent is there", async () => {
+    const launched = await launch(shell, ["/bin/true"], { agentPath: "/bin/true" });
+    expect(launched.started.agent).toBe(true);
+  });
+
+  it("says like a shell that there is no such program", async () => {
+    for (const framed of [false, true]) {
+      const launched = await launch(shell, ["/no/such/program"], { framed });
+      expect((await launched.exit).code).toBe(127);
+      expect((await launched.errors).toString()).toContain("/no/such/program");
+    }
+  });
+
+  const framings: ReadonlyArray<{ mode: InputMode; path: string; length: number }> = [
+    { mode: "dd", path: process.env.PATH ?? "", length: 3_000_000 },
+    // busybox brings its own dd wherever PATH points.
+    { mode: shell === "busybox" ? "dd" : "printf", path: "/nowhere", length: 20_000 },
+  ];
+
+  it.each(framings)("ends framed input with $mode, byte by byte", async ({ mode, path, length }) => {
+    const input = randomBytes(length);
+    const launched = await launch(shell, ["/bin/cat"], { framed: true, path });
+    expect(launched.started.input).toBe(mode);
+    feed(launched, mode, input);
+    expect((await launched.output).equals(input)).toBe(true);
+    expect(await launched.exit).toEqual({ code: 0, signal: null });
+  });
+
+  it.each(framings)("hands on framed input at once with $mode", async ({ mode, path }) => {
+    const launched = await launch(shell, ["/bin/sh", "-c", "read -r line; echo $line; exit 3"], {
+      framed: true,
+      path,
+    });
+    launched.child.stdin.write(encodeInput(mode, Buffer.from("hello\n")));
+    expect((await launched.output).toString()).toBe("hello\n");
+    expect((await launched.exit).code).toBe(3);
+  });
+
+  it.each(framings)("lets a program stop reading with $mode", async ({ mode, path }) => {
+    const launched = await launch(shell, ["/bin/sh", "-c", "exec <&-; echo closed; /bin/sleep 0.1; exit 5"], {
+      framed: true,
+      path,
+    });
+    feed(launched, mode, Buffer.alloc(200_000, "x"));
+    expect((await launched.output).toString()).toBe("closed\n");
+    expect((await launched.exit).code).toBe(5);
+    expect((await launched.errors).toString()).toBe("");
+  });
+
+  it("survives a signal to the group that the program handles", async () => {
+    const program = `trap 'echo handled; exit 9' TERM; echo ready; while :; do read -r line; done`;
+    const launched = await launch(shell, ["/bin/sh", "-c", program], { framed: true });
+    await once(launched.child.stdout, "readable");
+    process.kill(-launched.started.group, "SIGTERM");
+    expect((await launched.output).toString()).toContain("handled");
+    expect((await launched.exit).code).toBe(9);
+    expect((await launched.errors).toString()).toBe("");
+  });
+
+  it("says 128 and the signal for a program that a signal ends while its input is framed", async () => {
+    const launched = await launch(shell, ["/bin/sleep", "1000"], { framed: true });
+    process.kill(launched.started.pid, "SIGKILL");
+    expect(await launched.exit).toEqual({ code: 137, signal: null });
+    expect((await launched.errors).toString()).toBe("");
+  });
+});
