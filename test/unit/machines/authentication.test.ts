@@ -1,0 +1,183 @@
+import { describe, expect, it } from "vitest";
+import { createActor, fromPromise, setup } from "xstate";
+import {
+  type Attempt,
+  type AuthenticationOutcome,
+  type AuthenticationRequested,
+  authenticationMachine,
+  type IdentityVerified,
+} from "../../../machines/authentication.ts";
+import type {
+  AuthenticationMethod,
+  Identity,
+  PublicKeyCredential,
+  Refusal,
+} from "../../../machines/facts.ts";
+import { identityOf, passwordOf, publicKeyOf } from "./values.ts";
+
+const refused: Refusal = {
+  code: "AUTH_FAILED",
+  userMessage: "No.",
+  message: "no",
+  details: {},
+  level: "notice",
+};
+
+/** A conversation with scripted verdicts, and everything it said. */
+const conversation = (
+  options: {
+    readonly methods?: readonly AuthenticationMethod[];
+    readonly password?: (attempt: Attempt) => Promise<Identity>;
+    readonly key?: (attempt: Attempt<PublicKeyCredential>) => Promise<Identity>;
+    readonly signature?: () => Promise<void>;
+    readonly verdict?: (identity: Identity) => Refusal | undefined;
+  } = {},
+) => {
+  const said: string[] = [];
+  const machine = authenticationMachine.provide({
+    actors: {
+      checkPassword: fromPromise(({ input }) => options.password?.(input) ?? Promise.reject(refused)),
+      askForKey: fromPromise(({ input }) => {
+        said.push(`asked for ${input.credential.fingerprint}`);
+        return options.key?.(input) ?? Promise.reject(refused);
+      }),
+      verifySignature: fromPromise(() => options.signature?.() ?? Promise.reject(refused)),
+    },
+    actions: {
+      answerFailure: (_, { methods }) => void said.push(`failure ${methods.join(",")}`),
+      answerKeyAcceptable: () => void said.push("key acceptable"),
+      answerSuccess: () => void said.push("success"),
+      showBanner: (_, { text }) => void said.push(`banner ${text}`),
+      log: (_, { line }) => void said.push(`log ${line.code}`),
+    },
+  });
+  const parent = setup({
+    types: {
+      events: {} as IdentityVerified | AuthenticationRequested,
+      context: {} as { outcome: AuthenticationOutcome | undefined },
+    },
+    actors: { machine },
+  }).createMachine({
+    context: { outcome: undefined },
+    invoke: {
+      id: "authentication",
+      src: "machine",
+      input: { connectionId: "c1", methods: options.methods ?? ["publickey", "password"], attemptLimit: 6 },
+      onDone: { actions: ({ event }) => void said.push(`outcome ${event.output.kind}`) },
+    },
+    on: {
+      "identity.verified": {
+        actions: ({ event, self }) => {
+          const refusal = options.verdict?.(event.identity);
+          const child = self.getSnapshot().children.authentication;
+          queueMicrotask(() =>
+            child?.send(
+              refusal === undefined ? { type: "login.granted" } : { type: "login.refused", refusal },
+            ),
+          );
+        },
+      },
+    },
+  });
+  const actor = createActor(parent).start();
+  const child = actor.getSnapshot().children.authentication;
+  if (child === undefined) throw new Error("no conversation");
+  /** Sends a request and waits until it was answered. */
+  const request = async (event: Omit<AuthenticationRequested, "type">): Promise<string[]> => {
+    const before = said.length;
+    child.send({ type: "authentication.requested", ...event });
+    await expect
+      .poll(() => said.slice(before).some((line) => /^(failure|success|key|outcome)/.test(line)))
+      .toBe(true);
+    return said.slice(before);
+  };
+  return { request, said };
+};
+
+const none = { username: "jane", method: "none", credential: undefined };
+const password = { username: "jane", method: "password", credential: passwordOf("secret") };
+const probe = { username: "jane", method: "publickey", credential: publicKeyOf({ signed: false }) };
+const signed = { username: "jane", method: "publickey", credential: publicKeyOf({ signed: true }) };
+
+describe("the authentication machine", () => {
+  it("tells which methods there are when asked, and counts nothing for it", async () => {
+    const { request } = conversation({ methods: ["password"] });
+    for (let times = 0; times < 10; times++) expect(await request(none)).toEqual(["failure password"]);
+  });
+
+  it("refuses a method that is not configured with the ones that are", async () => {
+    const { request } = conversation({ methods: ["publickey"] });
+    expect(await request(password)).toContain("failure publickey");
+    expect(await request({ username: "jane", method: "gssapi-with-mic", credential: undefined })).toEqual([
+      "log SSH_AUTH_UNAVAILABLE",
+      "failure publickey",
+    ]);
+  });
+
+  it("grants a right password once the parent agrees", async () => {
+    const { request, said } = conversation({ password: async () => identityOf("jane") });
+    await request(password);
+    await expect.poll(() => said).toContain("outcome granted");
+    expect(said).toContain("success");
+  });
+
+  it("goes on after the parent's refusal, and shows its sentence", async () => {
+    const { request } = conversation({
+      password: async () => identityOf("jane"),
+      verdict: () => ({ ...refused, code: "AUTHZ_FAILED", userMessage: "You may not come in." }),
+    });
+    expect(await request(password)).toEqual([
+      "log AUTHZ_FAILED",
+      "banner You may not come in.",
+      "failure publickey,password",
+    ]);
+  });
+
+  it("never logs in by a key that only was asked about", async () => {
+    const { request, said } = conversation({
+      key: async () => identityOf("jane"),
+      signature: async () => undefined,
+    });
+    expect(await request(probe)).toEqual(["asked for SHA256:abc", "key acceptable"]);
+    expect(said).not.toContain("success");
+  });
+
+  it("asks about a key once, and logs in by its signature", async () => {
+    const { request } = conversation({
+      key: async () => identityOf("jane"),
+      signature: async () => undefined,
+    });
+    await request(probe);
+    expect(await request(signed)).toEqual(["success", "outcome granted"]);
+  });
+
+  it("asks before it verifies when the first request is signed already", async () => {
+    const { request } = conversation({
+      key: async () => identityOf("jane"),
+      signature: async () => undefined,
+    });
+    expect(await request(signed)).toEqual(["asked for SHA256:abc", "success", "outcome granted"]);
+  });
+
+  it("asks again about a key that another user name offers", async () => {
+    const { request } = conversation({ key: async ({ username }) => identityOf(username) });
+    await request(probe);
+    expect(await request({ ...probe, username: "root" })).toContain("asked for SHA256:abc");
+  });
+
+  it("refuses a wrong signature, silently for the user", async () => {
+    const { request } = conversation({ key: async () => identityOf("jane") });
+    expect(await request(signed)).toEqual([
+      "asked for SHA256:abc",
+      "log AUTH_FAILED",
+      "failure publickey,password",
+    ]);
+  });
+
+  it("ends after six failures", async () => {
+    const { request } = conversation();
+    for (let attempt = 1; attempt <= 5; attempt++)
+      expect(await request(password)).toContain("failure publickey,password");
+    expect(await request(password)).toEqual(["log AUTH_FAILED", "outcome refused"]);
+  });
+});

@@ -1,0 +1,28 @@
+/** Values that machines carry, for tests of machines. */
+import { Redacted } from "effect";
+import type { Identity, PasswordCredential, PublicKeyCredential } from "../../../machines/facts.ts";
+import { noAdditions } from "../../../src/metadata.ts";
+import "../../../src/ssh/credentials.ts";
+
+export const identityOf = (username: string): Identity => ({
+  connectionId: "c1",
+  remoteAddress: "127.0.0.1:1",
+  clientVersion: "SSH-2.0-test",
+  username,
+  authenticatedUsername: username,
+  ...noAdditions,
+});
+
+export const passwordOf = (password: string): PasswordCredential => ({
+  method: "password",
+  password: Redacted.make(password),
+});
+
+export const publicKeyOf = ({ signed }: { readonly signed: boolean }): PublicKeyCredential => ({
+  method: "publickey",
+  algorithm: "ssh-ed25519",
+  fingerprint: "SHA256:abc",
+  signed,
+  key: "ssh-ed25519 AAAA",
+  verify: () => true,
+});
