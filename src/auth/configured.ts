@@ -1,6 +1,6 @@
 /** The authenticator and the authorization that a configuration asks for: each SSH method is tied to one backend. */
 import { Effect, type Scope } from "effect";
-import type { HttpClient } from "../config/http.ts";
+import type { HttpClient as HttpClientOptions } from "../config/http.ts";
 import type { Auth, AuthWebhook } from "../config/sections/auth.ts";
 import type { Failure } from "../failure.ts";
 import type { JsonPoster } from "../http/webhook.ts";
@@ -11,7 +11,7 @@ import { webhookAuthorization, webhookPassword, webhookPublicKey } from "./webho
 
 /** Makes an HTTP client whose connections belong to the scope. */
 export type HttpClients = (
-  options: HttpClient,
+  options: HttpClientOptions,
   logger: Logger,
 ) => Effect.Effect<JsonPoster, Failure, Scope.Scope>;
 

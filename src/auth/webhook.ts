@@ -6,7 +6,8 @@
 import { Duration, Effect } from "effect";
 import type { AuthWebhook } from "../config/sections/auth.ts";
 import { failure } from "../failure.ts";
-import { askWebhook, type GaveUp, type JsonPoster, urlForLog, writeRequest } from "../http/webhook.ts";
+import { urlForLog } from "../http/url.ts";
+import { askWebhook, type GaveUp, type JsonPoster, writeRequest } from "../http/webhook.ts";
 import type { Logger } from "../log/logger.ts";
 import { add, withoutSensitive } from "../metadata.ts";
 import {

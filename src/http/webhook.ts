@@ -3,21 +3,9 @@
  * can't be read) is tried again until it succeeds or time is up.
  */
 import { Data, type Duration, Effect, Schedule, Schema } from "effect";
-import { type Failure, failure } from "../failure.ts";
-
-/** The answer is JSON, and not what the webhook has to answer. The message names the field, never its value. */
-export class AnswerUnreadable extends failure(
-  "AnswerUnreadable",
-  "HTTP_CLIENT_DECODE_FAILED",
-  "A service this server depends on gave a wrong answer. Please try again later.",
-) {}
-
-/** Berth knows something that it can't say in the webhook's words. */
-export class RequestUnspeakable extends failure(
-  "RequestUnspeakable",
-  "HTTP_CLIENT_ENCODE_FAILED",
-  "An internal error ended this login. Please tell your administrator.",
-) {}
+import type { Failure } from "../failure.ts";
+import type { HttpClient } from "./client.ts";
+import { HttpDecodeFailed, HttpEncodeFailed } from "./failures.ts";
 
 /** Time is up. */
 export class GaveUp extends Data.TaggedError("GaveUp")<{
@@ -34,13 +22,8 @@ const pauses = Schedule.jittered(
   Schedule.min([Schedule.exponential("250 millis"), Schedule.spaced("10 seconds")]),
 );
 
-/** Posts JSON to a server; paths are appended to its configured URL as they are. */
-export interface JsonPoster {
-  readonly postJson: (
-    path: string,
-    body: unknown,
-  ) => Effect.Effect<{ readonly status: number; readonly body: unknown }, Failure>;
-}
+/** The part of an HTTP client that webhooks need. */
+export type JsonPoster = Pick<HttpClient, "postJson">;
 
 export interface Question<S extends Schema.ConstraintDecoder<unknown>> {
   readonly client: JsonPoster;
@@ -101,28 +84,19 @@ const tryOnce = <S extends Schema.ConstraintDecoder<unknown>>({
 const readAnswer = <S extends Schema.ConstraintDecoder<unknown>>(
   schema: S,
   body: unknown,
-): Effect.Effect<S["Type"], AnswerUnreadable> =>
+): Effect.Effect<S["Type"], HttpDecodeFailed> =>
   Schema.decodeUnknownEffect(schema, { onExcessProperty: "error" })(body).pipe(
     Effect.mapError(
-      (error) => new AnswerUnreadable({ message: `Failed to decode HTTP response: ${error.message}` }),
+      (error) => new HttpDecodeFailed({ message: `Failed to decode HTTP response: ${error.message}` }),
     ),
   );
 
 /** Writes a request. */
 export const writeRequest =
   <S extends Schema.ConstraintEncoder<unknown>>(schema: S) =>
-  (request: S["Type"]): Effect.Effect<S["Encoded"], RequestUnspeakable> =>
+  (request: S["Type"]): Effect.Effect<S["Encoded"], HttpEncodeFailed> =>
     Schema.encodeEffect(schema)(request).pipe(
       Effect.mapError(
-        (error) => new RequestUnspeakable({ message: `HTTP request encoding failed: ${error.message}` }),
+        (error) => new HttpEncodeFailed({ message: `HTTP request encoding failed: ${error.message}` }),
       ),
     );
-
-/** What a log may say of a URL: no user name, no password, no query. */
-export const urlForLog = (url: string): string => {
-  if (!URL.canParse(url)) {
-    return "";
-  }
-  const { protocol, host, pathname } = new URL(url);
-  return `${protocol}//${host}${pathname}`;
-};
