@@ -82,6 +82,8 @@ export const areas = {
     {
       HTTP_CLIENT_RESPONSE_TOO_LARGE: "The answer of an HTTP server is longer than Berth takes.",
       HTTP_CERTIFICATE_INVALID: "A certificate or key of an HTTP client or server cannot be read or used.",
+      HTTP_CERTIFICATE_CHANGED:
+        "Certificate files of an HTTP client or server have changed and were read again.",
       HTTP_SERVER_FAILED: "An HTTP server failed while it was running.",
       HTTP_SERVER_TLS_FAILED: "A client of an HTTPS server did not complete the TLS handshake.",
     },
