@@ -4,7 +4,7 @@
  */
 import { type Duration, Effect, Schema, SchemaGetter, SchemaIssue } from "effect";
 import type { Level } from "../../machines/facts.ts";
-import { formatGoDuration, fromNanoseconds, parseGoDuration } from "./go-duration.ts";
+import { formatGoDuration, parseGoDuration, parseNanoseconds } from "./go-duration.ts";
 
 /** What `form.ts` has to know of an encoded form, as annotations of its schema. */
 export interface EncodedAnnotations {
@@ -72,12 +72,12 @@ export const oneOf = <const Words extends ReadonlyArray<string>>(words: Words) =
 const durationMessage = "expected a duration such as 1m30s or 500ms, or a number of nanoseconds";
 
 const duration = (annotations: EncodedAnnotations) =>
-  Schema.Union([Schema.String, Schema.Finite])
+  Schema.Union([Schema.String, Schema.Number])
     .annotate({ message: durationMessage, ...annotations })
     .pipe(
       Schema.decodeTo(Schema.Duration, {
         decode: parsed(
-          (value) => (typeof value === "number" ? fromNanoseconds(value) : parseGoDuration(value)),
+          (value) => (typeof value === "number" ? parseNanoseconds(value) : parseGoDuration(value)),
           durationMessage,
         ),
         encode: SchemaGetter.transform((length: Duration.Duration): string | number =>

@@ -11,8 +11,7 @@ import { isZero } from "./zero.ts";
 
 export interface Modernized {
   readonly root: PlainObject;
-  readonly errors: ReadonlyArray<Finding>;
-  readonly warnings: ReadonlyArray<Finding>;
+  readonly findings: ReadonlyArray<Finding>;
   /** What was moved: errors in the new place are shown at the old one. */
   readonly moved: ReadonlyArray<{ readonly from: Path; readonly to: Path }>;
 }
@@ -27,16 +26,15 @@ export const modernize = (root: PlainObject): Modernized => {
       const next = step(done.root);
       return {
         root: next.root,
-        errors: [...done.errors, ...next.errors],
-        warnings: [...done.warnings, ...next.warnings],
+        findings: [...done.findings, ...next.findings],
         moved: [...done.moved, ...next.moved],
       };
     },
-    { root, errors: [], warnings: [], moved: [] },
+    { root, findings: [], moved: [] },
   );
 };
 
-const unchanged = (root: PlainObject): Modernized => ({ root, errors: [], warnings: [], moved: [] });
+const unchanged = (root: PlainObject): Modernized => ({ root, findings: [], moved: [] });
 
 const moveListen = (root: PlainObject): Modernized => {
   const { listen, ...rest } = root;
@@ -48,10 +46,10 @@ const moveListen = (root: PlainObject): Modernized => {
   const replaced = !isZero(ssh.listen);
   return {
     root: replaced || isZero(listen) ? rest : { ...rest, ssh: { ...ssh, listen } },
-    errors: [],
-    warnings: [
+    findings: [
       {
         path,
+        severity: "warning",
         code: LISTEN_DEPRECATED,
         message: replaced
           ? "is deprecated since ContainerSSH 0.4, and ssh.listen, which is there too, takes precedence"
@@ -90,18 +88,19 @@ const moveAuthUrl = (root: PlainObject): Modernized => {
   if (pubkey !== undefined && pubkey !== null && typeof pubkey !== "boolean") {
     return {
       ...unchanged({ ...root, auth: modern }),
-      errors: [{ path: ["auth", "pubkey"], message: "expected true or false", suggestion: "publicKey" }],
+      findings: [{ path: ["auth", "pubkey"], message: "expected true or false", suggestion: "publicKey" }],
     };
   }
   if (http.url === undefined) {
     return {
       ...unchanged({ ...root, auth: modern }),
-      warnings:
+      findings:
         used.length === 0
           ? []
           : [
               {
                 path: ["auth", used[0] ?? ""],
+                severity: "warning",
                 code: AUTH_URL_DEPRECATED,
                 message: `the 0.4 options of auth (here ${used.join(", ")}) do nothing without auth.url`,
               },
@@ -116,7 +115,7 @@ const moveAuthUrl = (root: PlainObject): Modernized => {
   if (taken.length > 0) {
     return {
       ...unchanged({ ...root, auth: modern }),
-      errors: [
+      findings: [
         {
           path: ["auth", "url"],
           message: `configures what auth.${taken.map(({ name }) => name).join(" and auth.")} configures too: remove the 0.4 form`,
@@ -130,10 +129,10 @@ const moveAuthUrl = (root: PlainObject): Modernized => {
   );
   return {
     root: { ...root, auth: { ...modern, ...webhooks } },
-    errors: [],
-    warnings: [
+    findings: [
       {
         path: ["auth", "url"],
+        severity: "warning",
         code: AUTH_URL_DEPRECATED,
         message:
           "is deprecated since ContainerSSH 0.5: write it as auth.password.webhook.url and auth.publicKey.webhook.url",
@@ -150,22 +149,19 @@ const isConfigured = (section: unknown): boolean =>
 const removed: Readonly<Record<string, string>> = { dockerrun: "docker", kuberun: "kubernetes" };
 
 const refuseRemoved = (root: PlainObject): Modernized => {
-  const errors: Finding[] = [];
+  const findings: Finding[] = [];
   let rest = root;
   for (const [old, successor] of Object.entries(removed)) {
-    const refused = {
-      message: `the ${old} backend was removed in ContainerSSH 0.5: move its options to ${successor}, see https://containerssh.io/deprecations/${old}`,
-      suggestion: successor,
-    };
+    const message = `the ${old} backend was removed in ContainerSSH 0.5: move its options to ${successor}, see https://containerssh.io/deprecations/${old}`;
     const { [old]: section, ...others } = rest;
     if (!isZero(section)) {
-      errors.push({ path: [old], ...refused });
+      findings.push({ path: [old], message });
     }
     rest = others;
     if (rest.backend === old) {
-      errors.push({ path: ["backend"], ...refused });
+      findings.push({ path: ["backend"], message });
       rest = { ...rest, backend: undefined };
     }
   }
-  return { ...unchanged(rest), errors };
+  return { ...unchanged(rest), findings };
 };

@@ -11,6 +11,8 @@ export interface Finding {
   readonly suggestion?: string;
   /** The message code; CORE_CONFIG_ERROR unless the reference has one for it. */
   readonly code?: string;
+  /** A warning does not keep Berth from running. */
+  readonly severity?: "error" | "warning";
 }
 
 /** Something wrong at a place of a file. Lines and columns count from 1; 0 where there is no file. */

@@ -30,31 +30,50 @@ export const parseGoDuration = (text: string): Duration.Duration | undefined => 
     }
     nanoseconds += Number(match[1]) * (nanosecondsPer[match[2] ?? ""] ?? Number.NaN);
   }
-  return unsigned === "" ? undefined : fromNanoseconds(sign * nanoseconds);
+  return unsigned === "" ? undefined : parseNanoseconds(sign * nanoseconds);
 };
 
-/** Go marshals a duration to JSON as its nanoseconds. */
-export const fromNanoseconds = (nanoseconds: number): Duration.Duration =>
-  nanoseconds % 1_000_000 === 0
+/** Go marshals a duration to JSON as its nanoseconds. Undefined when they are no finite number. */
+export const parseNanoseconds = (nanoseconds: number): Duration.Duration | undefined => {
+  if (!Number.isFinite(nanoseconds)) {
+    return undefined;
+  }
+  return nanoseconds % 1_000_000 === 0
     ? Duration.millis(nanoseconds / 1_000_000)
     : Duration.nanos(BigInt(Math.round(nanoseconds)));
+};
 
 /** The reference's form of a dump: `1m0s`, `1.5s`, `500ms`, `0s`. */
 export const formatGoDuration = (duration: Duration.Duration): string => {
-  const nanoseconds = Number(Duration.toNanosUnsafe(duration));
-  if (nanoseconds === 0) {
+  const nanoseconds = Duration.toNanosUnsafe(duration);
+  const sign = nanoseconds < 0n ? "-" : "";
+  const size = nanoseconds < 0n ? -nanoseconds : nanoseconds;
+  if (size === 0n) {
     return "0s";
   }
-  const sign = nanoseconds < 0 ? "-" : "";
-  const size = Math.abs(nanoseconds);
-  for (const unit of ["ns", "µs", "ms"] as const) {
-    const next = (nanosecondsPer[unit] ?? 1) * 1000;
-    if (size < next) {
-      return `${sign}${(size / next) * 1000}${unit}`;
-    }
+  if (size < second) {
+    const [unit, name] = size < 1_000n ? [1n, "ns"] : size < 1_000_000n ? [1_000n, "µs"] : [1_000_000n, "ms"];
+    return `${sign}${decimal(size, unit)}${name}`;
   }
-  const hours = Math.floor(size / 3_600_000_000_000);
-  const minutes = Math.floor((size % 3_600_000_000_000) / 60_000_000_000);
-  const seconds = (size % 60_000_000_000) / 1_000_000_000;
-  return `${sign}${hours > 0 ? `${hours}h` : ""}${hours + minutes > 0 ? `${minutes}m` : ""}${seconds}s`;
+  const hours = size / hour;
+  const minutes = (size % hour) / minute;
+  return [
+    sign,
+    hours > 0n ? `${hours}h` : "",
+    hours > 0n || minutes > 0n ? `${minutes}m` : "",
+    `${decimal(size % minute, second)}s`,
+  ].join("");
+};
+
+const second = 1_000_000_000n;
+const minute = 60n * second;
+const hour = 60n * minute;
+
+/** `size / unit` with all its digits. */
+const decimal = (size: bigint, unit: bigint): string => {
+  const digits = String(unit).length - 1;
+  const fraction = String(size % unit)
+    .padStart(digits, "0")
+    .replace(/0+$/, "");
+  return fraction === "" ? `${size / unit}` : `${size / unit}.${fraction}`;
 };

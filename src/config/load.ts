@@ -1,7 +1,7 @@
 /** Reads a configuration file: everything that is wrong with it, each with its place in the file, or the configuration. */
 import { readFile } from "node:fs/promises";
 import { Data, Effect, Result } from "effect";
-import { LineCounter, parseDocument, type YAMLError } from "yaml";
+import { type Document, LineCounter, parseDocument, type YAMLError } from "yaml";
 import type { FailureFields } from "../failure.ts";
 import { decodeWith } from "./decode.ts";
 import { type Modernized, modernize } from "./deprecated.ts";
@@ -16,7 +16,7 @@ import {
 import { formOf, isObject, type PlainObject } from "./form.ts";
 import { normalize } from "./normalize.ts";
 import { withoutNotBuilt } from "./not-built.ts";
-import { type Positions, positionsIn } from "./positions.ts";
+import { type Positions, pathOfKeyAt, positionsIn } from "./positions.ts";
 import { Config } from "./schema.ts";
 import { validate } from "./validate.ts";
 
@@ -39,7 +39,7 @@ export interface Loaded {
   readonly warnings: ReadonlyArray<Diagnostic>;
 }
 
-/** Rules of a source about its part of the configuration, with paths from the root. */
+/** Rules and warnings of a source about its part of the configuration, with paths from the root. */
 export type Check = (config: Config) => Effect.Effect<ReadonlyArray<Finding>>;
 
 /** Reads and checks a YAML file (JSON is YAML too). */
@@ -65,15 +65,21 @@ export const parse = (
   checks: ReadonlyArray<Check> = [],
 ): Effect.Effect<Loaded, ConfigInvalid> => {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, merge: true, prettyErrors: false });
-  const syntax = document.errors.map((error) => syntaxDiagnostic(error, file, lines));
+  const document = parseDocument(text, {
+    lineCounter: lines,
+    merge: true,
+    stringKeys: true,
+    prettyErrors: false,
+  });
+  const syntax = document.errors.map((error) => syntaxDiagnostic(error, file, lines, document));
   if (document.errors.some(({ code }) => code !== "DUPLICATE_KEY")) {
     return Effect.fail(invalid(syntax));
   }
   const positions = positionsIn(document, lines);
-  const root = Result.try({ try: (): unknown => document.toJS({ maxAliasCount: 1000 }), catch: String });
-  if (Result.isFailure(root)) {
-    return Effect.fail(invalid([...syntax, { ...nowhere, file, message: root.failure }]));
+  const root = Result.try({ try: (): unknown => document.toJS({ maxAliasCount: 1000 }), catch: reason });
+  if (Result.isFailure(root) || containsItself(root.success, [])) {
+    const message = Result.isFailure(root) ? root.failure : "an anchor contains an alias of itself";
+    return Effect.fail(invalid([...syntax, { ...nowhere, file, message }]));
   }
   return read(root.success ?? {}, file, { positions, syntax, checks });
 };
@@ -84,6 +90,13 @@ export const fromObject = (
   name: string,
   checks: ReadonlyArray<Check> = [],
 ): Effect.Effect<Loaded, ConfigInvalid> => read(root, name, { positions: noPositions, syntax: [], checks });
+
+const reason = (thrown: unknown) => (thrown instanceof Error ? thrown.message : String(thrown));
+
+const containsItself = (value: unknown, around: ReadonlyArray<unknown>): boolean =>
+  typeof value === "object" &&
+  value !== null &&
+  (around.includes(value) || Object.values(value).some((child) => containsItself(child, [...around, value])));
 
 interface Reading {
   readonly positions: Positions;
@@ -107,29 +120,33 @@ const read = (root: unknown, file: string, { positions, syntax, checks }: Readin
       ignoreCase: false,
       textAt: (path) => positions.textAt(unmove(path)),
     });
-    const diagnose = ({ path, ...finding }: Finding): Diagnostic => {
-      const original = unmove(path);
-      return { code: CONFIG_ERROR, file, ...positions.of(original), path: formatPath(original), ...finding };
-    };
-    const warnings = inOrder([...modern.warnings, ...built.warnings].map(diagnose));
-    const refuse = (findings: ReadonlyArray<Finding>) =>
-      Effect.fail(invalid(inOrder([...syntax, ...findings.map(diagnose)]), warnings));
-    const found = [...modern.errors, ...built.errors, ...normalized.findings];
     const decoded = decodeWith(Config, normalized.value);
-    if (Result.isFailure(decoded)) {
-      const spelt = decoded.failure.map((finding) => ({
-        ...finding,
-        path: normalized.asWritten(finding.path),
-      }));
-      return yield* refuse([...found, ...spelt]);
-    }
-    const config = decoded.success;
-    const checked = yield* Effect.all([validate, ...checks].map((check) => check(config)));
-    const wrong = [
-      ...found,
-      ...checked.flat().map((finding) => ({ ...finding, path: normalized.asWritten(finding.path) })),
+    const later = Result.isFailure(decoded)
+      ? decoded.failure
+      : (yield* Effect.all([validate, ...checks].map((check) => check(decoded.success)))).flat();
+    const findings = [
+      ...modern.findings,
+      ...built.findings,
+      ...normalized.findings,
+      ...later.map((finding) => ({ ...finding, path: normalized.asWritten(finding.path) })),
     ];
-    return wrong.length + syntax.length > 0 ? yield* refuse(wrong) : { config, warnings };
+    const diagnose = ({ path, message, suggestion, code }: Finding): Diagnostic => {
+      const original = unmove(path);
+      return {
+        code: code ?? CONFIG_ERROR,
+        file,
+        ...positions.of(original),
+        path: formatPath(original),
+        message,
+        ...(suggestion === undefined ? {} : { suggestion }),
+      };
+    };
+    const isWarning = ({ severity }: Finding) => severity === "warning";
+    const warnings = inOrder(findings.filter(isWarning).map(diagnose));
+    const errors = inOrder([...syntax, ...findings.filter((finding) => !isWarning(finding)).map(diagnose)]);
+    return Result.isSuccess(decoded) && errors.length === 0
+      ? { config: decoded.success, warnings }
+      : yield* Effect.fail(invalid(errors, warnings));
   });
 
 const undoMove = (path: Path, moved: Modernized["moved"]): Path => {
@@ -149,9 +166,21 @@ const invalid = (
 ): ConfigInvalid =>
   new ConfigInvalid({ message: diagnostics.map(formatDiagnostic).join("\n"), diagnostics, warnings });
 
-const syntaxDiagnostic = ({ message, pos }: YAMLError, file: string, lines: LineCounter): Diagnostic => {
+const syntaxDiagnostic = (
+  { code, message, pos }: YAMLError,
+  file: string,
+  lines: LineCounter,
+  document: Document.Parsed,
+): Diagnostic => {
   const { line, col } = lines.linePos(pos[0]);
-  return { code: CONFIG_ERROR, file, line, column: col, path: "", message };
+  const place = { code: CONFIG_ERROR, file, line, column: col };
+  if (code === "MULTIPLE_DOCS") {
+    return { ...place, path: "", message: "there is more than one document" };
+  }
+  return code === "DUPLICATE_KEY"
+    ? { ...place, path: formatPath(pathOfKeyAt(document, pos[0])), message: "this key is there twice" }
+    : // Some messages end with a quotation of the file, which may be a secret.
+      { ...place, path: "", message: message.replace(/: ".*$/s, "") };
 };
 
 /** A place for what is wrong with a document as a whole. */

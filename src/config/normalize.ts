@@ -36,6 +36,9 @@ export const normalize = (form: Form, value: unknown, source: Source): Normalize
     if (fitting.kind === "list" && Array.isArray(current)) {
       return current.map((child, index) => walk(fitting.item, child, [...path, index]));
     }
+    if (fitting.kind === "text" && current === null) {
+      return "";
+    }
     if (fitting.kind === "text" && (typeof current === "number" || typeof current === "boolean")) {
       return source.textAt(asWritten(path)) ?? current;
     }

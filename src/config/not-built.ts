@@ -42,35 +42,32 @@ export const notBuiltSections: ReadonlySet<string> = new Set(
 /** Takes what is not built out of a raw configuration: an error where it is in use, a warning where it is off. */
 export const withoutNotBuilt = (
   root: PlainObject,
-): {
-  readonly root: PlainObject;
-  readonly errors: ReadonlyArray<Finding>;
-  readonly warnings: ReadonlyArray<Finding>;
-} => {
-  const errors: Finding[] = [];
-  const warnings: Finding[] = [];
+): { readonly root: PlainObject; readonly findings: ReadonlyArray<Finding> } => {
+  const findings: Finding[] = [];
   let rest = root;
   for (const { path, value } of values) {
     if (at(root, path) === value) {
-      errors.push({ path, message: `${value} is not built yet` });
+      findings.push({ path, message: `${value} is not built yet` });
       rest = without(rest, path);
     }
   }
   for (const { path, inUse } of sections) {
     const section = at(root, path);
-    if (isObject(section) && !isZero(section)) {
-      if (inUse(section, root)) {
-        errors.push({ path, message: "this section is not built yet" });
-      } else {
-        warnings.push({
-          path,
-          message: "this section is not built yet; it is switched off, so nothing is missing",
-        });
-      }
-    }
     rest = without(rest, path);
+    if (!isZero(section)) {
+      const isOff = isObject(section) && !inUse(section, root);
+      findings.push(
+        isOff
+          ? {
+              path,
+              message: "is not built yet; it is switched off, so nothing is missing",
+              severity: "warning",
+            }
+          : { path, message: "is not built yet" },
+      );
+    }
   }
-  return { root: rest, errors, warnings };
+  return { root: rest, findings };
 };
 
 /** A security section in which nothing is forbidden, limited or forced. */

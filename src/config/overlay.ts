@@ -24,7 +24,7 @@ export class OverlayRejected extends failure(
 
 /** @param answer the `config` of the server's response, as parsed from JSON */
 export const overlay = (base: Config, answer: unknown): Effect.Effect<Config, OverlayRejected> => {
-  if (isZero(answer)) {
+  if (answer === undefined || answer === null) {
     return Effect.succeed(base);
   }
   if (!isObject(answer)) {
@@ -32,12 +32,16 @@ export const overlay = (base: Config, answer: unknown): Effect.Effect<Config, Ov
   }
   const { allowed, findings } = sortOut(answer);
   const normalized = normalize(form, allowed, { ignoreCase: true, textAt: () => undefined });
+  const asWritten = (finding: Finding) => ({ ...finding, path: normalized.asWritten(finding.path) });
   const merged = merge(form, encode(base), normalized.value);
   const decoded = decodeWith(PerConnection, merged);
   if (Result.isFailure(decoded)) {
-    return reject([...findings, ...normalized.findings, ...decoded.failure]);
+    return reject([...findings, ...normalized.findings, ...decoded.failure.map(asWritten)]);
   }
-  const wrong = [...findings, ...normalized.findings, ...validatePerConnection(decoded.success)];
+  const invalid = validatePerConnection(decoded.success)
+    .filter(({ severity }) => severity !== "warning")
+    .map(asWritten);
+  const wrong = [...findings, ...normalized.findings, ...invalid];
   return wrong.length > 0 ? reject(wrong) : Effect.succeed({ ...base, ...decoded.success });
 };
 

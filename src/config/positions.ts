@@ -1,5 +1,17 @@
-/** Finds the line and column of a path in a YAML document, and the text of a scalar as it was written. */
-import { type Document, isAlias, isMap, isScalar, isSeq, type LineCounter, type ParsedNode } from "yaml";
+/** Finds the line and column of a path in a YAML document and back, and the text of a scalar as it was written. */
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isPair,
+  isScalar,
+  isSeq,
+  type LineCounter,
+  type Node,
+  type ParsedNode,
+  visit,
+} from "yaml";
 import type { Path } from "./diagnostic.ts";
 
 export interface Position {
@@ -59,4 +71,26 @@ const child = (
     return item === undefined ? undefined : { node: item, offset: item.range[0] };
   }
   return undefined;
+};
+
+/** The path of the key that begins at an offset. */
+export const pathOfKeyAt = (document: Document.Parsed, offset: number): Path => {
+  let path: Path = [];
+  visit(document, {
+    Pair: (_, pair, ancestors) => {
+      if (isNode(pair.key) && pair.key.range?.[0] === offset) {
+        path = [...ancestors, pair].flatMap((ancestor, index, all) => stepInto(ancestor, all[index + 1]));
+        return visit.BREAK;
+      }
+      return undefined;
+    },
+  });
+  return path;
+};
+
+const stepInto = (ancestor: unknown, next: unknown): Path => {
+  if (isPair(ancestor)) {
+    return [isScalar(ancestor.key) ? String(ancestor.key.value) : ""];
+  }
+  return isSeq<Node>(ancestor) && isNode(next) ? [ancestor.items.indexOf(next)] : [];
 };

@@ -58,7 +58,8 @@ const parseMaxStartups = (text: string | number): MaxStartups | undefined => {
     : undefined;
 };
 
-const MaxStartups = Schema.Union([Schema.String, Schema.Finite])
+/** OpenSSH's `start:rate:full`, or one number that is both start and full. */
+export const MaxStartups = Schema.Union([Schema.String, Schema.Finite])
   .annotate({ message: maxStartupsMessage })
   .pipe(
     Schema.decodeTo(
