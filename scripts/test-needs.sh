@@ -6,6 +6,8 @@ set -eu
 
 # tier, Debian package, and a command or file that shows it is there. `root` as a package means the user.
 needs='
+unit        openssl                openssl
+unit        openssh-client         ssh-keygen
 e2e         openssh-client         ssh
 e2e         openssh-server         /usr/sbin/sshd
 e2e         openssh-sftp-server    /usr/lib/openssh/sftp-server
@@ -41,7 +43,7 @@ if [ "${1:-}" = --check ]; then
   check=true
   shift
 fi
-wanted=${*:-e2e docker kubernetes}
+wanted=${*:-unit e2e docker kubernetes}
 PATH=$PATH:/usr/sbin:/sbin
 
 has() {

@@ -137,6 +137,6 @@ const backendFailed = ({ tries, last }: GaveUp, what: string, { url, authTimeout
     message: `Backend request for ${what.toLowerCase()} failed, giving up: ${
       last?.message ?? `no answer within ${Duration.toMillis(authTimeout)} ms`
     }`,
-    details: { reason: last?.code ?? "AUTH_BACKEND_ERROR", tries, url: urlForLog(url) },
+    details: { reason: last?.code ?? "HTTP_CLIENT_CONNECTION_FAILED", tries, url: urlForLog(url) },
     cause: last,
   });

@@ -78,6 +78,6 @@ const backendFailed = ({ tries, last }: GaveUp, { url }: ConfigServer, deadline:
     message: `Configuration request to backend failed, giving up: ${
       last?.message ?? `no answer within ${Duration.toMillis(deadline)} ms`
     }`,
-    details: { reason: last?.code ?? "CONFIG_BACKEND_ERROR", tries, url: urlForLog(url) },
+    details: { reason: last?.code ?? "HTTP_CLIENT_CONNECTION_FAILED", tries, url: urlForLog(url) },
     cause: last,
   });

@@ -1,8 +1,14 @@
 import { connect } from "node:net";
 import { text } from "node:stream/consumers";
-import { Effect, Exit, Scope } from "effect";
+import { Duration, Effect, Exit, Redacted, Schema, Scope } from "effect";
 import { afterEach, describe, expect, test } from "vitest";
+import { authenticatorOf } from "../../../src/auth/configured.ts";
 import { AuthConfigServerListenFailed, runAuthConfigServer } from "../../../src/auth-config-server/server.ts";
+import { Auth } from "../../../src/config/sections/auth.ts";
+import { ConfigServer } from "../../../src/config/sections/configserver.ts";
+import { requestConfig } from "../../../src/configserver/client.ts";
+import { httpClient } from "../../../src/http/client.ts";
+import { recordedLog } from "../../support/recorded-log.ts";
 
 const scopes: Scope.Closeable[] = [];
 afterEach(async () => {
@@ -116,6 +122,27 @@ describe("what it prints", () => {
     expect(await post("/password", "")).toEqual(badRequest);
     expect(lines.join()).not.toMatch(/s3cret/);
     expect(lines.filter((line) => line.includes("can't be read"))).toHaveLength(5);
+  });
+});
+
+test("Berth's own clients understand it", async () => {
+  const { url } = await serve();
+  const webhook = { method: "webhook", webhook: { url } };
+  const auth = Schema.decodeUnknownSync(Auth)({ password: webhook, publicKey: webhook, authz: webhook });
+  const configserver = Schema.decodeUnknownSync(ConfigServer)({ url: `${url}/config` });
+  const { logger } = recordedLog();
+  const login = Effect.gen(function* () {
+    const { authenticator, authorize } = yield* authenticatorOf(auth, logger, httpClient);
+    const client = yield* httpClient(configserver, logger);
+    const attempt = { ...connection, username: "busybox" };
+    yield* authenticator.publicKey?.({ ...attempt, key: "ssh-ed25519 AAAA" }) ?? Effect.die("no keys");
+    const identity = yield* authenticator.password?.({ ...attempt, password: Redacted.make("s3cret") }) ??
+      Effect.die("no passwords");
+    const authorized = yield* authorize?.(identity) ?? Effect.die("no authorization");
+    return yield* requestConfig(client, configserver, logger)(authorized, Duration.seconds(5));
+  });
+  expect(await Effect.runPromise(Effect.scoped(login))).toMatchObject({
+    config: { docker: { execution: { shellCommand: ["/bin/sh"] } } },
   });
 });
 
