@@ -86,7 +86,7 @@ const LINE_LENGTH = 1000;
 export const launchOrders = (environment: Readonly<Record<string, string>>, framed: boolean): Buffer => {
   const lines = Object.entries(environment)
     .filter(([name]) => isNameable(name))
-    .flatMap(([name, value]) => split(`${name}=${escape(Buffer.from(value))}`));
+    .flatMap(([name, value]) => split(`${name}=${escaped(Buffer.from(value))}`));
   return Buffer.from([...lines, framed ? "f" : "r", ""].join("\n"), "latin1");
 };
 
@@ -112,7 +112,7 @@ const escapes: readonly string[] = Array.from({ length: 256 }, (_, byte) => {
 });
 
 /** Bytes as `printf '%b'` reads them, in one line of printable ASCII. */
-const escape = (bytes: Uint8Array): string => {
+const escaped = (bytes: Uint8Array): string => {
   let text = "";
   for (const byte of bytes) text += escapes[byte];
   return text;
@@ -136,7 +136,7 @@ export const encodeInput = (mode: InputMode, chunk: Buffer): Buffer => {
     case "printf":
       return Buffer.from(
         pieces(chunk, PRINTF_LENGTH)
-          .map((piece) => `${escape(piece)}\n`)
+          .map((piece) => `${escaped(piece)}\n`)
           .join(""),
         "latin1",
       );
