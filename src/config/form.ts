@@ -81,11 +81,15 @@ const fieldOf = (ast: SchemaAST.AST): Field => {
 
 const annotationsOf = (ast: SchemaAST.AST): EncodedAnnotations => ast.annotations ?? {};
 
-/** The form that fits a value: resolves `either` by what the value is. */
-export const formFor = (form: Form, value: unknown): Form =>
-  form.kind === "either"
-    ? (form.forms.find((candidate) => fits(candidate, value)) ?? { kind: "value" })
-    : form;
+/** The form that fits a value: resolves `either` by what the value is; a number is text only where it can be nothing else. */
+export const formFor = (form: Form, value: unknown): Form => {
+  if (form.kind !== "either") {
+    return form;
+  }
+  const fitting = form.forms.filter((candidate) => fits(candidate, value));
+  const other = typeof value === "string" ? undefined : fitting.find(({ kind }) => kind !== "text");
+  return other ?? fitting[0] ?? { kind: "value" };
+};
 
 const fits = (form: Form, value: unknown): boolean => {
   switch (form.kind) {

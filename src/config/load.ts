@@ -1,7 +1,6 @@
 /** Reads a configuration file: everything that is wrong with it, each with its place in the file, or the configuration. */
 import { readFile } from "node:fs/promises";
 import { Data, Effect, Result } from "effect";
-import { type Document, LineCounter, parseDocument, type YAMLError } from "yaml";
 import type { FailureFields } from "../failure.ts";
 import { decodeWith } from "./decode.ts";
 import { type Modernized, modernize } from "./deprecated.ts";
@@ -16,9 +15,9 @@ import {
 import { formOf, isObject, type PlainObject } from "./form.ts";
 import { normalize } from "./normalize.ts";
 import { withoutNotBuilt } from "./not-built.ts";
-import { type Positions, pathOfKeyAt, positionsIn } from "./positions.ts";
 import { Config } from "./schema.ts";
 import { validate } from "./validate.ts";
+import { beginning, type Positions, readYaml } from "./yaml.ts";
 
 const CONFIG_ERROR = "CORE_CONFIG_ERROR";
 
@@ -51,8 +50,8 @@ export const loadFile = (
     Effect.tryPromise({
       try: () => readFile(path, "utf8"),
       catch: (cause) => {
-        const reason = cause instanceof Error && "code" in cause ? String(cause.code) : "unknown error";
-        return invalid([{ ...nowhere, file: path, message: `cannot be read: ${reason}` }]);
+        const code = cause instanceof Error && "code" in cause ? String(cause.code) : "unknown error";
+        return invalid([{ ...nowhere, file: path, message: `cannot be read: ${code}` }]);
       },
     }),
     (text) => parse(text, path, checks),
@@ -64,24 +63,19 @@ export const parse = (
   file: string,
   checks: ReadonlyArray<Check> = [],
 ): Effect.Effect<Loaded, ConfigInvalid> => {
-  const lines = new LineCounter();
-  const document = parseDocument(text, {
-    lineCounter: lines,
-    merge: true,
-    stringKeys: true,
-    prettyErrors: false,
-  });
-  const syntax = document.errors.map((error) => syntaxDiagnostic(error, file, lines, document));
-  if (document.errors.some(({ code }) => code !== "DUPLICATE_KEY")) {
-    return Effect.fail(invalid(syntax));
-  }
-  const positions = positionsIn(document, lines);
-  const root = Result.try({ try: (): unknown => document.toJS({ maxAliasCount: 1000 }), catch: reason });
-  if (Result.isFailure(root) || containsItself(root.success, [])) {
-    const message = Result.isFailure(root) ? root.failure : "an anchor contains an alias of itself";
-    return Effect.fail(invalid([...syntax, { ...nowhere, file, message }]));
-  }
-  return read(root.success ?? {}, file, { positions, syntax, checks });
+  const { root, positions, problems } = readYaml(text);
+  const syntax = problems.map(
+    ({ position, path, message }): Diagnostic => ({
+      code: CONFIG_ERROR,
+      file,
+      ...position,
+      path: formatPath(path),
+      message,
+    }),
+  );
+  return root === undefined
+    ? Effect.fail(invalid(inOrder(syntax)))
+    : read(root, file, { positions, syntax, checks });
 };
 
 /** Checks a configuration that is there as an object already, as a file would hold it. */
@@ -90,13 +84,6 @@ export const fromObject = (
   name: string,
   checks: ReadonlyArray<Check> = [],
 ): Effect.Effect<Loaded, ConfigInvalid> => read(root, name, { positions: noPositions, syntax: [], checks });
-
-const reason = (thrown: unknown) => (thrown instanceof Error ? thrown.message : String(thrown));
-
-const containsItself = (value: unknown, around: ReadonlyArray<unknown>): boolean =>
-  typeof value === "object" &&
-  value !== null &&
-  (around.includes(value) || Object.values(value).some((child) => containsItself(child, [...around, value])));
 
 interface Reading {
   readonly positions: Positions;
@@ -166,25 +153,8 @@ const invalid = (
 ): ConfigInvalid =>
   new ConfigInvalid({ message: diagnostics.map(formatDiagnostic).join("\n"), diagnostics, warnings });
 
-const syntaxDiagnostic = (
-  { code, message, pos }: YAMLError,
-  file: string,
-  lines: LineCounter,
-  document: Document.Parsed,
-): Diagnostic => {
-  const { line, col } = lines.linePos(pos[0]);
-  const place = { code: CONFIG_ERROR, file, line, column: col };
-  if (code === "MULTIPLE_DOCS") {
-    return { ...place, path: "", message: "there is more than one document" };
-  }
-  return code === "DUPLICATE_KEY"
-    ? { ...place, path: formatPath(pathOfKeyAt(document, pos[0])), message: "this key is there twice" }
-    : // Some messages end with a quotation of the file, which may be a secret.
-      { ...place, path: "", message: message.replace(/: ".*$/s, "") };
-};
-
-/** A place for what is wrong with a document as a whole. */
-const nowhere = { code: CONFIG_ERROR, line: 1, column: 1, path: "" } as const;
+/** For what is wrong with a file as a whole. */
+const nowhere = { code: CONFIG_ERROR, ...beginning, path: "" } as const;
 
 /** Of an object that was never a file. */
 const noPositions: Positions = {

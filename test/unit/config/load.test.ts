@@ -1,0 +1,503 @@
+import { execFileSync } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Duration, Effect, Redacted } from "effect";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { fromObject, loadFile } from "../../../src/config/load.ts";
+import { errorsOf, load, someAuth } from "./support.ts";
+
+const folder = await mkdtemp(join(tmpdir(), "berth-config-"));
+const inFolder = (name: string) => join(folder, name);
+
+beforeAll(async () => {
+  for (const name of ["one", "two"]) {
+    execFileSync(
+      "openssl",
+      [
+        ...[
+          "req",
+          "-x509",
+          "-newkey",
+          "ec",
+          "-pkeyopt",
+          "ec_paramgen_curve:prime256v1",
+          "-nodes",
+          "-days",
+          "1",
+        ],
+        ...["-subj", `/CN=${name}`, "-keyout", inFolder(`${name}.key`), "-out", inFolder(`${name}.pem`)],
+      ],
+      { stdio: "ignore" },
+    );
+  }
+  await writeFile(inFolder("text"), "not PEM\n");
+});
+
+afterAll(() => rm(folder, { recursive: true }));
+
+describe("values", () => {
+  it("are read from YAML with their units", async () => {
+    const { config, warnings } = await load(`
+ssh:
+  listen: "[::1]:2022"
+  clientAliveInterval: 90s
+  loginGraceTime: 0
+  maxStartups: 10:30:60
+log: {level: 6, format: text}
+auth:
+  password:
+    method: webhook
+    webhook: {url: https://auth.example.com/, timeout: 500000000, curve: "x25519:prime256v1", tlsVersion: 1.2}
+  publicKey: {method: users}
+  users:
+    - {name: 1234, passwordHash: $scrypt$x, authorizedKeys: [ssh-ed25519 AAAA jane]}
+health: {enable: yes, listen: ":7001"}
+backend: process
+`);
+    expect(warnings).toEqual([]);
+    expect(config.ssh.listen).toEqual({ host: "::1", port: 2022 });
+    expect(config.ssh.clientAliveInterval).toEqual(Duration.seconds(90));
+    expect(config.ssh.loginGraceTime).toEqual(Duration.zero);
+    expect(config.ssh.maxStartups).toEqual({ start: 10, ratePercent: 30, full: 60 });
+    expect(config.log).toMatchObject({ level: "info", format: "text", destination: "stdout" });
+    const { webhook } = config.auth.password;
+    expect(webhook.timeout).toEqual(Duration.millis(500));
+    expect(webhook.curves).toEqual(["x25519", "secp256r1"]);
+    expect(webhook.tlsVersion).toBe("1.2");
+    expect(config.auth.users[0]?.name).toBe("1234");
+    expect(config.auth.users[0]?.passwordHash).toEqual(Redacted.make("$scrypt$x"));
+    expect(config.health).toMatchObject({ enable: true, listen: { host: "", port: 7001 } });
+    expect(config.backend).toBe("process");
+  });
+
+  it("are read from JSON too", async () => {
+    const json = JSON.stringify({
+      auth: { publicKey: { method: "users" }, users: [{ name: "jane" }] },
+      log: { level: 7 },
+    });
+    expect((await load(json)).config.log.level).toBe("debug");
+  });
+
+  it("keep the text of a number where text is wanted", async () => {
+    const { config } = await load(
+      `${someAuth}process: {environment: {MODE: 0755, VERSION: 1.10, ON: true, NONE: }}`,
+    );
+    expect(config.process.environment).toEqual({ MODE: "0755", VERSION: "1.10", ON: "true", NONE: "" });
+  });
+
+  it("that Go takes for not set are the default: an empty text, 0, null", async () => {
+    const { config } = await load(`${someAuth}
+ssh: {listen: "", ciphers: , clientAliveCountMax: 0, serverVersion: null}
+configserver: {timeout: 0, tlsVersion: ""}
+health:
+`);
+    expect(config.ssh.listen.port).toBe(2222);
+    expect(config.ssh.ciphers).toHaveLength(6);
+    expect(config.ssh.clientAliveCountMax).toBe(3);
+    expect(config.ssh.serverVersion).toBe("SSH-2.0-ContainerSSH");
+    expect(config.configserver.timeout).toEqual(Duration.seconds(2));
+    expect(config.health.listen.port).toBe(7000);
+  });
+
+  it("that are 0 on purpose stay 0", async () => {
+    const { config } = await load(`${someAuth}log: {level: 0}\nssh: {loginGraceTime: 0s}\n`);
+    expect(config.log.level).toBe("emerg");
+    expect(config.ssh.loginGraceTime).toEqual(Duration.zero);
+  });
+
+  it("may come through anchors, aliases and merge keys", async () => {
+    const { config } = await load(`
+auth:
+  password:
+    method: webhook
+    webhook: &server {url: "http://127.0.0.1:8080", timeout: 3s}
+  publicKey: {method: webhook, webhook: *server}
+  authz: {method: webhook, webhook: {<<: *server, timeout: 4s}}
+`);
+    expect(config.auth.publicKey.webhook.timeout).toEqual(Duration.seconds(3));
+    expect(config.auth.authz.webhook.url).toBe("http://127.0.0.1:8080");
+    expect(config.auth.authz.webhook.timeout).toEqual(Duration.seconds(4));
+  });
+});
+
+describe("every error has its place", () => {
+  it("in the order of the file, all at once", async () => {
+    expect(
+      await errorsOf(`ssh:
+  lisen: 0.0.0.0:2222
+  listen: nonsense
+  kex: [curve25519-sha256@libssh.org, rot13]
+auth:
+  publicKey: {method: users}
+  users:
+    - name: jane
+      authorizedKeys: ssh-ed25519 AAAA
+    - passwordHash: x
+log:
+  level: loud
+  syslog: yes
+bakend: process
+health: {enable: perhaps, client: {timout: 1s}}
+`),
+    ).toEqual([
+      'berth.yaml:2:3: ssh.lisen: unknown key (did you mean "listen"?)',
+      "berth.yaml:3:3: ssh.listen: expected an address such as 0.0.0.0:2222 or [::]:2222",
+      "berth.yaml:4:39: ssh.kex[1]: expected one of curve25519-sha256@libssh.org, ecdh-sha2-nistp521, ecdh-sha2-nistp384, ecdh-sha2-nistp256, diffie-hellman-group14-sha1, diffie-hellman-group1-sha1",
+      "berth.yaml:9:7: auth.users[0].authorizedKeys: expected a list",
+      "berth.yaml:10:7: auth.users[1].name: is missing",
+      "berth.yaml:12:3: log.level: expected one of debug, info, notice, warning, error, crit, alert, emerg, or a number from 0 (emerg) to 7 (debug)",
+      "berth.yaml:13:3: log.syslog: expected a mapping",
+      'berth.yaml:14:1: bakend: unknown key (did you mean "backend"?)',
+      "berth.yaml:15:10: health.enable: expected true or false",
+      'berth.yaml:15:36: health.client.timout: unknown key (did you mean "timeout"?)',
+    ]);
+  });
+
+  it.each([
+    ["SSH: {}", 'SSH: unknown key (did you mean "ssh"?)'],
+    ["ssh: {hostKeys: []}", 'ssh.hostKeys: unknown key (did you mean "hostkeys"?)'],
+    ["ssh: {macalgorithms: []}", "ssh.macalgorithms: unknown key"],
+    ["zzz: 1", "zzz: unknown key"],
+    ["configserver: {transmitSensitive: true}", "configserver.transmitSensitive: unknown key"],
+    ['"a b": 1', '["a b"]: unknown key'],
+    ["__proto__: {ssh: 1}", "__proto__: unknown key"],
+    ["ssh: {constructor: 1}", "ssh.constructor: unknown key"],
+    ["1: 2", "1: unknown key"],
+  ])("an unknown key: %s", async (yaml, message) => {
+    expect((await errorsOf(`${someAuth}${yaml}`)).join("\n")).toContain(`: ${message}`);
+  });
+
+  it("a key that is there in two spellings", async () => {
+    expect(await errorsOf(`${someAuth}configserver: {curve: x25519, curves: [x25519]}`)).toEqual([
+      "berth.yaml:2:31: configserver.curves: says the same as curves, which is there too",
+    ]);
+  });
+
+  it("an item of a list that was written as one text", async () => {
+    expect(await errorsOf(`${someAuth}configserver:\n  curve: x25519:rot13\n`)).toEqual([
+      "berth.yaml:3:3: configserver.curve[1]: expected a curve: one of x25519, secp256r1, secp384r1, secp521r1",
+    ]);
+  });
+
+  it("a value behind an alias", async () => {
+    expect(
+      await errorsOf(
+        "auth:\n  password: {method: webhook, webhook: &a {url: 'http://a', timeout: x}}\n  authz: {webhook: *a}\n",
+      ),
+    ).toEqual([
+      "berth.yaml:2:61: auth.password.webhook.timeout: expected a duration such as 1m30s or 500ms, or a number of nanoseconds",
+      "berth.yaml:2:61: auth.authz.webhook.timeout: expected a duration such as 1m30s or 500ms, or a number of nanoseconds",
+    ]);
+  });
+
+  it("a wrong value is never repeated", async () => {
+    const secret = "hunter2";
+    const errors = await errorsOf(
+      `auth: {users: [{name: {${secret}: 1}, passwordHash: [${secret}]}], password: ${secret}}\nlog: {level: ${secret}}\nssh: {listen: ${secret}, hostkeys: [{a: ${secret}}]}`,
+    );
+    expect(errors.length).toBeGreaterThan(4);
+    expect(errors.join("\n")).not.toContain(secret);
+  });
+});
+
+describe("YAML that is wrong itself", () => {
+  it.each([
+    [
+      "ssh: [",
+      "berth.yaml:1:7: Flow sequence in block collection must be sufficiently indented and end with a ]",
+    ],
+    ["ssh:\n\tlisten: x", "berth.yaml:2:1: Tabs are not allowed as indentation"],
+    ["a: b: c", "berth.yaml:1:4: Nested mappings are not allowed in compact mappings"],
+    ["a: 1\n---\nb: 2\n", "berth.yaml:2:1: there is more than one document"],
+    ["auth: *nobody", "berth.yaml:1:7: this alias has no anchor before it"],
+    ["- ssh", "berth.yaml:1:1: expected a mapping of sections such as ssh, auth and backend"],
+    ["just text", "berth.yaml:1:1: expected a mapping of sections such as ssh, auth and backend"],
+    ["ssh: &a {banner: *a}", "berth.yaml:1:18: this alias stands for what it is a part of"],
+  ])("%j", async (yaml, message) => {
+    expect(await errorsOf(yaml)).toContain(message);
+  });
+
+  it("a key that is there twice is found together with other errors", async () => {
+    expect(
+      await errorsOf("auth: {users: [{name: a}, {name: b, name: c}]}\nssh: {listen: x, listen: y, lisen: z}"),
+    ).toEqual([
+      "berth.yaml:1:37: auth.users[1].name: this key is there twice",
+      "berth.yaml:2:7: ssh.listen: expected an address such as 0.0.0.0:2222 or [::]:2222",
+      "berth.yaml:2:18: ssh.listen: this key is there twice",
+      'berth.yaml:2:29: ssh.lisen: unknown key (did you mean "listen"?)',
+    ]);
+  });
+
+  it("an alias bomb is refused before it explodes", async () => {
+    const bomb = [..."abcdefghi"].map((name, index, all) =>
+      index === 0
+        ? `${name}: &${name} [x]`
+        : `${name}: &${name} [${Array(9)
+            .fill(`*${all[index - 1]}`)
+            .join(", ")}]`,
+    );
+    expect((await errorsOf(bomb.join("\n"))).join()).toContain(
+      "repeats its parts by aliases so often that it would exhaust the memory",
+    );
+  });
+
+  it("does not quote what may be a secret", async () => {
+    expect((await errorsOf("auth: ]hunter2")).join()).not.toContain("hunter2");
+  });
+});
+
+describe("what values mean together", () => {
+  const webhook = (options: string) => `auth: {password: {method: webhook, webhook: {${options}}}}`;
+
+  it.each([
+    ["", "auth: no authentication method is configured: nobody could log in"],
+    [
+      "auth: {authz: {method: webhook, webhook: {url: 'http://a'}}}",
+      "auth: no authentication method is configured: nobody could log in",
+    ],
+    [
+      "auth: {password: {method: users}}",
+      "auth.password.method: auth.users lists nobody: nobody could log in",
+    ],
+    [
+      "auth: {password: {method: users}, users: [{name: a}, {name: b}, {name: a}]}",
+      "auth.users[2].name: is the name of another user too",
+    ],
+    [webhook(""), "auth.password.webhook.url: is missing"],
+    [
+      webhook("url: auth.example.com"),
+      "auth.password.webhook.url: expected a URL such as https://auth.example.com/",
+    ],
+    [
+      webhook("url: 'ftp://a'"),
+      "auth.password.webhook.url: expected a URL such as https://auth.example.com/",
+    ],
+    [webhook("url: 'http://a', timeout: 99ms"), "auth.password.webhook.timeout: must be at least 100ms"],
+    [
+      webhook("url: 'http://a', authTimeout: 99ms"),
+      "auth.password.webhook.authTimeout: must be at least 100ms",
+    ],
+    [webhook("url: 'https://a', curves: []"), "auth.password.webhook.curves: must not be an empty list"],
+    [webhook("url: 'https://a', cipher: []"), "auth.password.webhook.cipher: must not be an empty list"],
+    [
+      `${someAuth}configserver: {url: a}`,
+      "configserver.url: expected a URL such as https://auth.example.com/",
+    ],
+    [
+      `${someAuth}ssh: {clientAliveInterval: 999ms}`,
+      "ssh.clientAliveInterval: must be at least 1s, or 0 to switch it off",
+    ],
+    [`${someAuth}ssh: {clientAliveCountMax: -1}`, "ssh.clientAliveCountMax: must be at least 1"],
+    [`${someAuth}ssh: {kex: []}`, "ssh.kex: must not be an empty list"],
+    [`${someAuth}ssh: {macs: []}`, "ssh.macs: must not be an empty list"],
+    [`${someAuth}ssh: {hostkeys: [/nowhere/key]}`, "ssh.hostkeys[0]: cannot read /nowhere/key: ENOENT"],
+    [
+      `${someAuth}health: {enable: true, client: {timeout: 1ms}}`,
+      "health.client.timeout: must be at least 100ms",
+    ],
+    [`${someAuth}backend: process\nprocess: {home: jane}`, "process.home: expected an absolute path"],
+    [
+      `${someAuth}ssh: {serverVersion: OpenSSH}`,
+      "ssh.serverVersion: expected an SSH identification string such as SSH-2.0-Name, see RFC 4253 section 4.2",
+    ],
+  ])("%s", async (yaml, message) => {
+    expect((await errorsOf(yaml)).map((error) => error.replace(/^berth\.yaml:\d+:\d+: /, ""))).toEqual([
+      message,
+    ]);
+  });
+
+  it.each(["SSH-2.0-ContainerSSH", "SSH-2.0-Berth_1.0 comment with spaces", `SSH-2.0-${"x".repeat(245)}`])(
+    "%s is a server version",
+    async (version) => {
+      expect((await load(`${someAuth}ssh: {serverVersion: ${version}}`)).config.ssh.serverVersion).toBe(
+        version,
+      );
+    },
+  );
+
+  it.each(["SSH-1.99-x", "SSH-2.0-", "SSH-2.0-a-b", "SSH-2.0-ä", `SSH-2.0-${"x".repeat(246)}`])(
+    "%s is none",
+    async (version) => {
+      expect((await errorsOf(`${someAuth}ssh: {serverVersion: "${version}"}`)).join()).toContain(
+        "ssh.serverVersion",
+      );
+    },
+  );
+
+  it("sections that are switched off are not looked at", async () => {
+    const { config } = await load(`
+auth:
+  publicKey: {method: users}
+  password: {webhook: {timeout: 1ms, cert: /nowhere}}
+  users: [{name: jane}]
+configserver: {timeout: 1ms, key: /nowhere}
+health: {cert: /nowhere}
+process: {home: not-absolute}
+`);
+    expect(config.health.enable).toBe(false);
+  });
+
+  it("the backend is left to the configuration server where there is one", async () => {
+    const { config } = await load(
+      `${someAuth}configserver: {url: "http://127.0.0.1:8081"}\nbackend: process\nprocess: {home: not-absolute}\n`,
+    );
+    expect(config.process.home).toBe("not-absolute");
+  });
+});
+
+describe("certificates and keys", () => {
+  const client = (options: string) => `${someAuth}configserver: {url: "https://a", ${options}}`;
+  const messages = async (yaml: string) =>
+    (await errorsOf(yaml)).map((error) => error.replace(/^berth\.yaml:\d+:\d+: /, ""));
+
+  it("may be files or text", async () => {
+    const text = execFileSync("cat", [inFolder("one.pem")], { encoding: "utf8" });
+    const { config } = await load(
+      client(`cacert: ${JSON.stringify(text)}, cert: ${inFolder("one.pem")}, key: ${inFolder("one.key")}`),
+    );
+    expect(config.configserver.cacert).toBe(text);
+  });
+
+  it.each([
+    [
+      "a certificate without its key",
+      () => `cert: ${inFolder("one.pem")}`,
+      "configserver.cert: there is a cert without a key",
+    ],
+    [
+      "a key without a certificate",
+      () => `key: ${inFolder("one.key")}`,
+      "configserver.key: there is a key without a cert",
+    ],
+    [
+      "another certificate's key",
+      () => `cert: ${inFolder("one.pem")}, key: ${inFolder("two.key")}`,
+      "configserver.key: is not the key of cert",
+    ],
+    [
+      "a certificate for a key",
+      () => `cert: ${inFolder("one.pem")}, key: ${inFolder("one.pem")}`,
+      "configserver.key: holds no private key in PEM format without a passphrase",
+    ],
+    [
+      "a key for a certificate",
+      () => `cert: ${inFolder("one.key")}, key: ${inFolder("one.key")}`,
+      "configserver.cert: holds no certificate in PEM format",
+    ],
+    [
+      "an authority that is no certificate",
+      () => `cacert: ${inFolder("text")}`,
+      "configserver.cacert: holds no certificate in PEM format",
+    ],
+    [
+      "a file that is not there",
+      () => "cacert: /nowhere/ca.pem",
+      "configserver.cacert: cannot read /nowhere/ca.pem: ENOENT",
+    ],
+    ["a folder", () => `cacert: ${folder}`, `configserver.cacert: cannot read ${folder}: EISDIR`],
+  ])("%s", async (_, options, message) => {
+    expect(await messages(client(options()))).toEqual([message]);
+  });
+
+  it("of a server are looked at when it is on", async () => {
+    const server = `health: {cert: ${inFolder("one.pem")}, key: ${inFolder("two.key")}, clientcacert: ${inFolder("text")}`;
+    expect(await messages(`${someAuth}${server}, enable: true}`)).toEqual([
+      "health.key: is not the key of cert",
+      "health.clientcacert: holds no certificate in PEM format",
+    ]);
+    await load(`${someAuth}${server}}`);
+  });
+});
+
+describe("what is not built yet", () => {
+  it.each([
+    ["metrics: {enable: true}", "metrics: is not built yet"],
+    ["audit: {enable: true}", "audit: is not built yet"],
+    ["geoip: {provider: maxmind}", "geoip: is not built yet"],
+    ["security: {maxSessions: 10}", "security: is not built yet"],
+    ["security: {defaultMode: disable}", "security: is not built yet"],
+    ["security: {forwarding: {forwardingMode: enable}}", "security: is not built yet"],
+    ["sshproxy: {server: 127.0.0.1}", "sshproxy: is not built yet"],
+    ["backend: sshproxy", "backend: sshproxy is not built yet"],
+    ["metrics: true", "metrics: is not built yet"],
+  ])("%s is refused", async (yaml, message) => {
+    expect(await errorsOf(`${someAuth}${yaml}`)).toEqual([`berth.yaml:2:1: ${message}`]);
+  });
+
+  it.each([
+    ["password", "kerberos", "kerberos"],
+    ["gssapi", "kerberos", "kerberos"],
+    ["keyboardInteractive", "oauth2", "oauth2"],
+  ])("auth.%s by %s is refused", async (method, value, section) => {
+    const errors = await errorsOf(`auth: {${method}: {method: ${value}, ${section}: {a: 1}}}`);
+    expect(errors.join("\n")).toContain(`auth.${method}.method: ${value} is not built yet`);
+    expect(errors.join("\n")).toContain(`auth.${method}.${section}: is not built yet`);
+  });
+
+  it("is a warning where it is switched off, as in a full dump of the reference", async () => {
+    const { warnings } = await load(`${someAuth}
+metrics: {enable: false, listen: 0.0.0.0:9100, path: /metrics}
+geoip: {provider: dummy, maxmind-geoip2-file: /var/lib/GeoIP/GeoIP2-Country.mmdb}
+security: {maxSessions: -1, env: {mode: "", allow: []}, forwarding: {forwardingMode: disable}}
+sshproxy: {server: "", port: 22}
+`);
+    expect(warnings.map(({ path }) => path)).toEqual(["metrics", "geoip", "security", "sshproxy"]);
+    expect(warnings[0]?.message).toContain("switched off");
+  });
+});
+
+describe("loading", () => {
+  it("reads a file and names it in errors", async () => {
+    await writeFile(inFolder("good.yaml"), `${someAuth}backend: process\n`);
+    expect((await Effect.runPromise(loadFile(inFolder("good.yaml")))).config.backend).toBe("process");
+    await writeFile(inFolder("bad.yaml"), `${someAuth}backend: proces\n`);
+    const failed = await Effect.runPromise(Effect.flip(loadFile(inFolder("bad.yaml"))));
+    expect(failed.diagnostics).toEqual([
+      {
+        code: "CORE_CONFIG_ERROR",
+        file: inFolder("bad.yaml"),
+        line: 2,
+        column: 1,
+        path: "backend",
+        message: "expected one of docker, kubernetes, process",
+      },
+    ]);
+    expect(failed.message).toBe(
+      `${inFolder("bad.yaml")}:2:1: backend: expected one of docker, kubernetes, process`,
+    );
+  });
+
+  it("says when a file can't be read", async () => {
+    const failed = await Effect.runPromise(Effect.flip(loadFile("/nowhere/berth.yaml")));
+    expect(failed.message).toBe("/nowhere/berth.yaml:1:1: cannot be read: ENOENT");
+  });
+
+  it("takes the same configuration as an object", async () => {
+    const object = {
+      auth: { publicKey: { method: "users" }, users: [{ name: "jane" }] },
+      backend: "process",
+    };
+    expect((await Effect.runPromise(fromObject(object, "quick start"))).config.auth.users[0]?.name).toBe(
+      "jane",
+    );
+    const failed = await Effect.runPromise(Effect.flip(fromObject({ ...object, bakend: 1 }, "quick start")));
+    expect(failed.message).toBe('quick start: bakend: unknown key (did you mean "backend"?)');
+  });
+
+  it("asks the sources for their rules and warnings, and shows them in their place", async () => {
+    const check = () =>
+      Effect.succeed([
+        { path: ["auth", "users", 0, "name"], message: "is not nice" },
+        { path: ["backend"], message: "is dangerous", severity: "warning" as const, code: "A_CODE" },
+      ]);
+    expect(await errorsOf(`${someAuth}backend: process\n`, [check])).toEqual([
+      "berth.yaml:1:45: auth.users[0].name: is not nice",
+    ]);
+    const onlyWarning = () => Effect.map(check(), (findings) => findings.slice(1));
+    const { warnings } = await load(`${someAuth}backend: process\n`, [onlyWarning]);
+    expect(warnings).toEqual([
+      { code: "A_CODE", file: "berth.yaml", line: 2, column: 1, path: "backend", message: "is dangerous" },
+    ]);
+  });
+});
