@@ -15,8 +15,9 @@ export type Form =
   | { readonly kind: "text" }
   /** Whichever of these the value looks like. */
   | { readonly kind: "either"; readonly forms: ReadonlyArray<Form> }
-  /** A number, a boolean, or anything. */
-  | { readonly kind: "value" };
+  /** A number or a boolean. */
+  | { readonly kind: "value" }
+  | { readonly kind: "anything" };
 
 export interface Struct {
   readonly kind: "struct";
@@ -40,19 +41,22 @@ const encodedForm = (ast: SchemaAST.AST): Form => {
   switch (ast._tag) {
     case "Declaration": {
       const { expects } = annotationsOf(ast);
-      return expects === undefined ? { kind: "value" } : formOf(expects);
+      return expects === undefined ? { kind: "anything" } : formOf(expects);
     }
     case "Objects": {
       const [index] = ast.indexSignatures;
       const rest = index === undefined ? undefined : encodedForm(index.type);
       const fields = new Map(ast.propertySignatures.map(({ name, type }) => [String(name), fieldOf(type)]));
       return rest !== undefined && fields.size === 0
-        ? { kind: "map", value: rest }
+        ? // A map to anything is an object of some API that is passed on: in Go that is a struct.
+          rest.kind === "anything"
+          ? rest
+          : { kind: "map", value: rest }
         : { kind: "struct", fields, rest, anyCase: annotationsOf(ast).anyCase === true };
     }
     case "Arrays": {
       const [item] = ast.rest;
-      return item === undefined ? { kind: "value" } : { kind: "list", item: encodedForm(item) };
+      return item === undefined ? { kind: "anything" } : { kind: "list", item: encodedForm(item) };
     }
     case "Union": {
       const forms = ast.types.map(encodedForm);
@@ -63,6 +67,11 @@ const encodedForm = (ast: SchemaAST.AST): Form => {
       return { kind: "text" };
     case "Literal":
       return typeof ast.literal === "string" ? { kind: "text" } : { kind: "value" };
+    case "Unknown":
+    case "Any":
+    case "ObjectKeyword":
+    case "Suspend":
+      return { kind: "anything" };
     default:
       return { kind: "value" };
   }
@@ -88,7 +97,7 @@ export const formFor = (form: Form, value: unknown): Form => {
   }
   const fitting = form.forms.filter((candidate) => fits(candidate, value));
   const other = typeof value === "string" ? undefined : fitting.find(({ kind }) => kind !== "text");
-  return other ?? fitting[0] ?? { kind: "value" };
+  return other ?? fitting[0] ?? { kind: "anything" };
 };
 
 const fits = (form: Form, value: unknown): boolean => {
@@ -100,6 +109,8 @@ const fits = (form: Form, value: unknown): boolean => {
       return Array.isArray(value);
     case "either":
       return form.forms.some((candidate) => fits(candidate, value));
+    case "anything":
+      return true;
     default:
       return !isObject(value) && !Array.isArray(value);
   }

@@ -36,8 +36,8 @@ const childForm = (form: Form, key: string): Form => {
     case "map":
       return form.value;
     case "struct":
-      return form.fields.get(key)?.form ?? form.rest ?? { kind: "value" };
+      return form.fields.get(key)?.form ?? form.rest ?? { kind: "anything" };
     default:
-      return { kind: "value" };
+      return { kind: "anything" };
   }
 };

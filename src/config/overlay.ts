@@ -104,13 +104,14 @@ const leaves = (value: unknown, path: Path): ReadonlyArray<Path> => {
 };
 
 const reject = (findings: ReadonlyArray<Finding>) => {
+  const paths = findings.map(({ path }) => formatPath(path));
   const sentences = findings.map(
-    (finding) => `${formatPath(finding.path)}: ${finding.message}${didYouMean(finding)}`,
+    (finding, index) => `${paths[index] || "config"}: ${finding.message}${didYouMean(finding)}`,
   );
   return Effect.fail(
     new OverlayRejected({
       message: `The configuration server's answer cannot be used: ${sentences.join("; ")}`,
-      details: { paths: findings.map(({ path }) => formatPath(path)).join(" ") },
+      details: { paths: paths.join(" ") },
     }),
   );
 };
