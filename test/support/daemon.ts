@@ -1,13 +1,13 @@
 /** The built daemon as a process of its own, with a configuration given as an object and its log to wait in. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { stringify } from "yaml";
 import { type Ending, start } from "./command.ts";
 import { generateKey, type Key } from "./keys.ts";
 import { DaemonLog } from "./log.ts";
 import { freePort } from "./ports.ts";
 import { directory, rssBytes } from "./resources.ts";
+import { projectRoot } from "./root.ts";
 import type { SshTarget } from "./ssh.ts";
 import type { Transcript } from "./transcript.ts";
 
@@ -50,7 +50,7 @@ export interface Daemon extends AsyncDisposable {
 }
 
 /** The built command line, to start without the rest. */
-export const ENTRY = fileURLToPath(new URL("../../dist/src/main.js", import.meta.url));
+export const ENTRY = join(projectRoot, "dist/src/main.js");
 
 /** Starts the daemon and waits until it listens. Rejects with what it said when it ends before. */
 export const startDaemon = async (options: DaemonOptions): Promise<Daemon> => {

@@ -169,6 +169,16 @@ export class SshClient implements AsyncDisposable {
     return Object.assign(new SshClient(this.#directory, this.#env, options, release), { masterPid });
   }
 
+  /** The start of a shell's command line that runs ssh, which needs `surroundings`; the command is to follow. */
+  commandLine(options: SshOptions = {}): string {
+    return ["ssh", ...this.#args(undefined, { options })].join(" ");
+  }
+
+  /** The environment in which ssh answers prompts by itself. */
+  get surroundings(): { readonly env: Readonly<Record<string, string>> } {
+    return { env: this.#env };
+  }
+
   /** The prompts that were answered so far. */
   async prompts(): Promise<ReadonlyArray<string>> {
     const text = await readFile(join(this.#directory, "prompts"), "utf8");
