@@ -6,7 +6,7 @@ import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { must } from "../test/support/command.ts";
 import { login } from "./login.ts";
-import { type Benchmark, type Row, ratio, type Section } from "./measure.ts";
+import { type Benchmark, type Row, ratio, type Section, type Settings } from "./measure.ts";
 import { memory } from "./memory.ts";
 import { throughput } from "./throughput.ts";
 
