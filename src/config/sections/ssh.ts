@@ -73,6 +73,16 @@ export const MaxStartups = Schema.Union([Schema.String, Schema.Finite])
     ),
   );
 
+const defaultCiphers = ciphers.slice(0, 6);
+
+/** As in the reference, and unlike the other lists, an empty list of ciphers means the default ones. */
+const cipherList = listOf(oneOf(ciphers)).pipe(
+  Schema.decode({
+    decode: SchemaGetter.transform((list) => (list.length === 0 ? defaultCiphers : list)),
+    encode: SchemaGetter.passthrough(),
+  }),
+);
+
 const serverVersionPattern = /^SSH-2\.0-[!-,.-~]+( [a-zA-Z0-9 _.-]+)?$/;
 
 /**
@@ -95,7 +105,7 @@ export const Ssh = Schema.Struct({
     ),
     "SSH-2.0-ContainerSSH",
   ),
-  ciphers: defaulted(listOf(oneOf(ciphers)), ciphers.slice(0, 6)),
+  ciphers: defaulted(cipherList, defaultCiphers),
   kex: defaulted(listOf(oneOf(kexAlgorithms)), kexAlgorithms.slice(0, 4)),
   macs: defaulted(listOf(oneOf(macs)), macs.slice(0, 2)),
   banner: defaulted(Schema.String, ""),
