@@ -45,7 +45,8 @@ const absolutePaths = ({ shell, home }: Config["process"]): Findings =>
     .filter(([, path]) => path !== "" && !path.startsWith("/"))
     .map(([key]) => ({ path: [key], message: "expected an absolute path" }));
 
-const ssh = ({ clientAliveInterval, clientAliveCountMax, kex, macs, hostkeys }: Config["ssh"]) => {
+const ssh = (config: Config["ssh"]) => {
+  const { clientAliveInterval, clientAliveCountMax, loginGraceTime, kex, macs, hostkeys } = config;
   const interval = Duration.toMillis(clientAliveInterval);
   const found: Finding[] = [];
   if (interval !== 0 && interval < 1000) {
@@ -53,6 +54,9 @@ const ssh = ({ clientAliveInterval, clientAliveCountMax, kex, macs, hostkeys }: 
   }
   if (clientAliveCountMax < 1) {
     found.push({ path: ["clientAliveCountMax"], message: "must be at least 1" });
+  }
+  if (Duration.toMillis(loginGraceTime) < 0) {
+    found.push({ path: ["loginGraceTime"], message: "must not be negative; 0 switches it off" });
   }
   found.push(...notEmpty({ kex, macs }));
   const unreadable = hostkeys.map((key, index) => readable(["hostkeys", index], readSecretPem(key)));

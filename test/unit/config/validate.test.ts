@@ -76,6 +76,7 @@ describe("what values mean together", () => {
       "ssh.clientAliveInterval: must be at least 1s, or 0 to switch it off",
     ],
     [`${someAuth}ssh: {clientAliveCountMax: -1}`, "ssh.clientAliveCountMax: must be at least 1"],
+    [`${someAuth}ssh: {loginGraceTime: -1s}`, "ssh.loginGraceTime: must not be negative; 0 switches it off"],
     [`${someAuth}ssh: {kex: []}`, "ssh.kex: must not be an empty list"],
     [`${someAuth}ssh: {macs: []}`, "ssh.macs: must not be an empty list"],
     [`${someAuth}ssh: {hostkeys: [/nowhere/key]}`, "ssh.hostkeys[0]: cannot read /nowhere/key: ENOENT"],
