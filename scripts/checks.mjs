@@ -51,6 +51,21 @@ export const nothingOfThisMachine = () => {
   });
 };
 
+/** `npm ci` refuses a lock file that lacks a package another one names, also one for another platform. */
+export const lockFileIsComplete = () => {
+  const { packages } = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8"));
+  // A package is found in its dependent's own node_modules or in one further up.
+  const found = (path, name) => {
+    if (`${path === "" ? "" : `${path}/`}node_modules/${name}` in packages) return true;
+    return path !== "" && found(path.slice(0, Math.max(0, path.lastIndexOf("/node_modules/"))), name);
+  };
+  return Object.entries(packages).flatMap(([path, { dependencies, devDependencies, optionalDependencies }]) =>
+    Object.keys({ ...dependencies, ...devDependencies, ...optionalDependencies })
+      .filter((name) => !found(path, name))
+      .map((name) => `package-lock.json lacks ${name}, which ${path || "package.json"} names`),
+  );
+};
+
 /** Files of the repository, committed or about to be. */
 const committed = (under) => {
   const { status, stdout, stderr } = spawnSync(

@@ -6,7 +6,12 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { machinesImportXstateAndEachOther, noCircularImports, nothingOfThisMachine } from "./checks.mjs";
+import {
+  lockFileIsComplete,
+  machinesImportXstateAndEachOther,
+  noCircularImports,
+  nothingOfThisMachine,
+} from "./checks.mjs";
 import { build, install, orExit, requireNode, root } from "./setup.mjs";
 
 const tiers = JSON.parse(readFileSync(join(root, "test/tiers.json"), "utf8"));
@@ -60,6 +65,7 @@ const lint = () => {
     "biome finds no error": tool("biome", ["check", "."]),
     "machines import xstate and each other, nothing else": machinesImportXstateAndEachOther,
     "no module leads back to itself": noCircularImports,
+    "package-lock.json is complete": lockFileIsComplete,
     "nothing of this machine in committed files": nothingOfThisMachine,
   };
   const failures = Object.entries(checks).filter(([title, check]) => {
