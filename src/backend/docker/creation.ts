@@ -1,0 +1,79 @@
+/** What a container is created from: the configured options of the Engine, and what Berth adds to them. */
+import type { DockerExecution } from "../../config/sections/docker.ts";
+import type { ProgramRequest } from "../backend.ts";
+import type { Creation } from "./containers.ts";
+import { mergedEnvironment, programEnvironment } from "./environment.ts";
+
+type Variables = Readonly<Record<string, string>>;
+
+/** What every container is created with, whatever its mode. */
+export interface CreationRequest {
+  readonly execution: DockerExecution;
+  readonly name: string;
+  readonly labels: Variables;
+}
+
+/** A container that idles until its connection ends, or for ever. */
+export const idlingContainer = (
+  request: CreationRequest,
+  idleCommand: readonly string[],
+  environment: Variables,
+): Creation =>
+  creation(request, {
+    Env: mergedEnvironment(request.execution.container.Env ?? [], environment),
+    Cmd: idleCommand,
+  });
+
+/** A container whose own program is the session's; `command` is missing where the configured one is to run. */
+export const programContainer = (
+  request: CreationRequest,
+  command: readonly string[] | undefined,
+  program: ProgramRequest,
+  login: Variables,
+): Creation => {
+  const { terminal } = program;
+  const size = terminal === undefined ? {} : { ConsoleSize: [terminal.rows, terminal.columns] };
+  return creation(
+    request,
+    {
+      Env: mergedEnvironment(request.execution.container.Env ?? [], programEnvironment(program, login)),
+      ...(command && { Cmd: command }),
+      Tty: terminal !== undefined,
+      AttachStdin: true,
+      AttachStdout: true,
+      AttachStderr: true,
+      OpenStdin: true,
+      StdinOnce: true,
+    },
+    // The exit code is read before the container is removed, which is Berth's to do.
+    { AutoRemove: false, ...size },
+  );
+};
+
+const creation = (
+  { execution, name, labels }: CreationRequest,
+  ownContainer: object,
+  ownHost: object = {},
+): Creation => {
+  const { container, network, platform } = execution;
+  return {
+    name,
+    platform: platformOf(platform),
+    body: {
+      ...container,
+      ...ownContainer,
+      Labels: { ...container.Labels, ...labels },
+      HostConfig: { ...hostOf(execution), ...ownHost },
+      NetworkingConfig: network,
+    },
+  };
+};
+
+/** The API has the resources beside the other options; the reference's YAML has them one level deeper. */
+const hostOf = ({ host: { Resources, ...host } }: DockerExecution) => ({ ...Resources, ...host });
+
+/** `linux/arm64/v8`; empty when none is asked for. */
+export const platformOf = ({ os, architecture, variant }: DockerExecution["platform"]): string =>
+  [os ?? (architecture === undefined ? undefined : "linux"), architecture, variant]
+    .filter((part) => part !== undefined)
+    .join("/");

@@ -1,0 +1,245 @@
+/**
+ * Programs of the mode `session`: each is the own program of a container that is made for it and removed with it.
+ * Signals go to the container, as the reference does it.
+ */
+import { Deferred, Effect, Exit as EffectExit, Schedule, Scope } from "effect";
+import type { Exit, Identity, TerminalSize } from "../../../machines/facts.ts";
+import type { DockerExecution } from "../../config/sections/docker.ts";
+import type { Failure } from "../../failure.ts";
+import type { ProgramRequest, RunningProgram } from "../backend.ts";
+import { inspectContainer, startContainer } from "./containers.ts";
+import { programContainer } from "./creation.ts";
+import { enginePath } from "./engine.ts";
+import { loginEnvironment } from "./environment.ts";
+import { exitOf, SIGNALS } from "./exit.ts";
+import {
+  ContainerAttachFailed,
+  ContainerGone,
+  ContainerSignalFailed,
+  ContainerStartFailed,
+  type EngineError,
+  ExitUnknown,
+  explained,
+  ResizeFailed,
+  SubsystemMissing,
+} from "./failures.ts";
+import { writeFiles } from "./files.ts";
+import type { Instance } from "./instance.ts";
+import { CHANNEL, CONNECTION_ID, connectionLabels } from "./labels.ts";
+import { commandOf } from "./launch.ts";
+import { type Lifetime, scopedContainer } from "./lifetime.ts";
+import { ProgramStreams } from "./streams.ts";
+import { type ProgramState, watchProgram } from "./watch.ts";
+
+const KILLED = 128 + 9;
+
+export interface SessionHost extends Lifetime {
+  readonly identity: Identity;
+  readonly execution: DockerExecution;
+  readonly containerName: string;
+  readonly instance: Instance;
+  /** The connection's: its end removes the containers, whether their sessions are done with them or not. */
+  readonly scope: Scope.Scope;
+}
+
+/** Starts a program as a container of its own. Closing the scope removes it. */
+export const startBySession = (
+  host: SessionHost,
+  request: ProgramRequest,
+): Effect.Effect<RunningProgram, Failure, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { engine, timeouts, logger } = host;
+    const command = yield* sessionCommand(host.execution, request);
+    const own = yield* ownScope(host.scope);
+    const container = yield* Scope.provide(createFor(host, request, command), own);
+    yield* writeFiles({
+      ...host,
+      container,
+      files: host.identity.files,
+      agentPath: host.execution.agentPath,
+      launcher: undefined,
+    });
+    logger.debug("DOCKER_CONTAINER_ATTACH", "Attaching to the container", { container });
+    const socket = yield* Effect.mapError(
+      Scope.provide(
+        engine.hijack(
+          {
+            method: "POST",
+            path: enginePath("containers", container, "attach"),
+            query: { stream: true, stdin: true, stdout: true, stderr: true },
+          },
+          timeouts.commandStart,
+        ),
+        own,
+      ),
+      explained(ContainerAttachFailed, "The container could not be attached to", { container }),
+    );
+    const terminal = request.terminal !== undefined;
+    const streams = yield* Effect.acquireRelease(
+      Effect.sync(() => new ProgramStreams(socket, { raw: terminal, preamble: undefined })),
+      (opened) => Effect.sync(() => opened.destroy()),
+    );
+    logger.debug("DOCKER_CONTAINER_START", "Starting the container", { container });
+    yield* Effect.mapError(
+      startContainer(engine, container, timeouts.commandStart),
+      explained(ContainerStartFailed, "The container could not be started", { container }),
+    );
+    if (request.terminal !== undefined) yield* firstSize(host, container, request.terminal);
+    const delivered = new Set<string>();
+    const exit = Deferred.makeUnsafe<Exit, Failure>();
+    yield* Effect.forkScoped(Deferred.into(awaitExit(host, container, streams, request, delivered), exit));
+    return {
+      stdin: streams.stdin,
+      stdout: streams.stdout,
+      stderr: streams.stderr,
+      exit: Deferred.await(exit),
+      resize: (size) =>
+        Effect.mapError(
+          resize(host, container, size),
+          explained(ResizeFailed, "The terminal could not be resized", { container }),
+        ),
+      signal: (name) => signal(host, container, name, delivered),
+    };
+  });
+
+/** A scope that ends with the session's or with the connection's, whichever is first. */
+const ownScope = (connection: Scope.Scope): Effect.Effect<Scope.Closeable, never, Scope.Scope> =>
+  Effect.acquireRelease(Scope.fork(connection), (own) => Scope.close(own, EffectExit.void));
+
+/** A shell is the image's or the configuration's own command; `undefined` leaves that to the Engine. */
+const sessionCommand = (
+  execution: DockerExecution,
+  { program }: ProgramRequest,
+): Effect.Effect<readonly string[] | undefined, SubsystemMissing> => {
+  const configured = execution.container.Cmd ?? [];
+  if (program.kind === "shell" && configured.length > 0) return Effect.succeed(configured);
+  const command = commandOf(program, execution);
+  if (command === undefined) {
+    const subsystem = program.kind === "subsystem" ? program.name : "";
+    return Effect.fail(
+      new SubsystemMissing({ message: "The subsystem is not configured", details: { subsystem } }),
+    );
+  }
+  return Effect.succeed(command.length === 0 ? undefined : command);
+};
+
+const createFor = (
+  host: SessionHost,
+  request: ProgramRequest,
+  command: readonly string[] | undefined,
+): Effect.Effect<string, Failure, Scope.Scope> => {
+  const { execution, identity, instance, containerName: name } = host;
+  const channel = String(request.channel);
+  const labels = { ...connectionLabels(instance, "session", identity), [CHANNEL]: channel };
+  host.logger.debug("DOCKER_CONTAINER_CREATE", "Creating the container", { channel: request.channel });
+  return scopedContainer(
+    host,
+    programContainer({ execution, name, labels }, command, request, loginEnvironment(identity, execution)),
+    { [CONNECTION_ID]: identity.connectionId, [CHANNEL]: channel },
+  );
+};
+
+const inspection = (
+  { engine, timeouts }: SessionHost,
+  container: string,
+): Effect.Effect<ProgramState, EngineError> =>
+  Effect.map(inspectContainer(engine, container, timeouts.http), ({ State }) => ({
+    isRunning: State.Running,
+    exitCode: State.ExitCode,
+  }));
+
+const awaitExit = (
+  host: SessionHost,
+  container: string,
+  streams: ProgramStreams,
+  { program, channel }: ProgramRequest,
+  delivered: ReadonlySet<string>,
+): Effect.Effect<Exit, Failure> =>
+  Effect.gen(function* () {
+    const code = yield* watchProgram(streams, inspection(host, container));
+    host.logger.debug("DOCKER_EXIT_CODE", "The program ended", { channel, code });
+    const message = code === KILLED ? yield* whyKilled(host, container) : "";
+    return exitOf({ code, program, delivered, message });
+  }).pipe(
+    Effect.mapError((error) => {
+      const details = { container };
+      return error.status === 404
+        ? new ContainerGone({ message: `The container was removed: ${error.message}`, details })
+        : new ExitUnknown({
+            message: `How the program ended can't be learned: ${error.message}`,
+            details,
+            cause: error.cause,
+          });
+    }),
+  );
+
+const whyKilled = (
+  { engine, timeouts }: SessionHost,
+  container: string,
+): Effect.Effect<string, EngineError> =>
+  Effect.map(inspectContainer(engine, container, timeouts.http), ({ State }) =>
+    State.OOMKilled ? "The program was killed because memory ran out." : "",
+  );
+
+const resize = (
+  { engine, timeouts }: SessionHost,
+  container: string,
+  { rows, columns }: TerminalSize,
+): Effect.Effect<void, EngineError> =>
+  rows === 0 || columns === 0
+    ? Effect.void
+    : Effect.asVoid(
+        engine.json(
+          {
+            method: "POST",
+            path: enginePath("containers", container, "resize"),
+            query: { h: rows, w: columns },
+          },
+          timeouts.window,
+        ),
+      );
+
+/** Later Engines took the size when the container was created; the others take it once it runs. */
+const firstSize = (host: SessionHost, container: string, size: TerminalSize): Effect.Effect<void> =>
+  Effect.catch(
+    Effect.retry(resize(host, container, size), {
+      schedule: Schedule.upTo(Schedule.spaced("10 millis"), { duration: host.timeouts.window }),
+      while: ({ kind }) => kind === "answered",
+    }),
+    (error) =>
+      Effect.sync(() =>
+        host.logger.notice(
+          "DOCKER_EXEC_RESIZE_FAILED",
+          `The terminal did not get its size: ${error.message}`,
+          { container },
+        ),
+      ),
+  );
+
+const signal = (
+  { engine, timeouts, logger }: SessionHost,
+  container: string,
+  name: string,
+  delivered: Set<string>,
+): Effect.Effect<void, Failure> => {
+  const details = { signal: name, container };
+  if (!Object.hasOwn(SIGNALS, name)) {
+    return Effect.fail(new ContainerSignalFailed({ message: "There is no such signal", details }));
+  }
+  logger.debug("DOCKER_CONTAINER_SIGNAL", "Sending a signal to the container", details);
+  delivered.add(name);
+  return engine
+    .json(
+      {
+        method: "POST",
+        path: enginePath("containers", container, "kill"),
+        query: { signal: `SIG${name}` },
+      },
+      timeouts.signal,
+    )
+    .pipe(
+      Effect.tapError(() => Effect.sync(() => delivered.delete(name))),
+      Effect.mapError(explained(ContainerSignalFailed, "The signal could not be sent", details)),
+      Effect.asVoid,
+    );
+};
