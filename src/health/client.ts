@@ -17,7 +17,7 @@ export class HealthCheckFailed extends failure(
  * Asks the endpoint at `health.client.url`, and succeeds if it answers with status 200. Where health checks are not
  * enabled there is nobody to ask, and as in the reference that is a success.
  */
-export const checkHealth = (
+export const askHealth = (
   config: Health,
   logger: Logger,
 ): Effect.Effect<void, HealthCheckFailed | CertificateFailure> =>

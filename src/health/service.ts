@@ -15,7 +15,7 @@ import type { Logger } from "../log/logger.ts";
  * As in the reference, clients that ask for text get `ok`, and those that do not say or take anything get the JSON
  * string `"ok"`.
  */
-export const health = (
+export const healthService = (
   config: Health,
   isHealthy: () => boolean,
   logger: Logger,
