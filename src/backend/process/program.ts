@@ -1,0 +1,248 @@
+/** Starts programs in the environment of one connection, and ends them. */
+import { Duration, Effect, Option, type Scope } from "effect";
+import type { TerminalSize } from "../../../machines/facts.ts";
+import type { FurnishedPlacement } from "../../../machines/process.ts";
+import type { Failure } from "../../failure.ts";
+import type { Logger } from "../../log/logger.ts";
+import type { ProgramRequest, RunningProgram } from "../backend.ts";
+import { type Command, commandOf } from "./command.ts";
+import { launchDirect } from "./direct.ts";
+import { CommandUnusable, ResizeFailed, SignalFailed, StartFailed } from "./failures.ts";
+import { type BoundFile, boundFiles } from "./files.ts";
+import type { Launched } from "./launched.ts";
+import type { Libc } from "./libc.ts";
+import { sttyModes } from "./modes.ts";
+import { placesOf } from "./places.ts";
+import { launchSandboxed, type Sandbox } from "./sandbox.ts";
+import { quote } from "./shell-words.ts";
+import { openPipes, type ProgramStreams } from "./streams.ts";
+import { openTerminal } from "./terminal.ts";
+import { variablesOf } from "./variables.ts";
+
+export interface ProgramHost {
+  readonly libc: Libc;
+  readonly placement: FurnishedPlacement;
+  /** Missing when programs run without isolation. */
+  readonly sandbox: Sandbox | undefined;
+  /** Path of stty(1), for terminal modes. */
+  readonly stty: string | undefined;
+  readonly localAddress: string;
+  readonly logger: Logger;
+}
+
+/** How long a program may go on after SIGHUP. */
+const HANGUP_GRACE = Duration.seconds(5);
+/** How long the kernel may take to end what was killed. */
+const KILL_GRACE = Duration.seconds(5);
+/** The terminal's name in a sandbox, whose /dev/pts is its own. */
+const SANDBOX_TERMINAL = "/dev/console";
+
+export const startProgram = (
+  host: ProgramHost,
+  request: ProgramRequest,
+): Effect.Effect<RunningProgram, Failure, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { placement } = host;
+    const command = yield* commandOf(request.program, placement.shell, placement.settings.process.subsystems);
+    const streams = yield* Effect.acquireRelease(openStreams(host, request), ({ close }) =>
+      Effect.sync(close),
+    );
+    const launched = yield* Effect.acquireRelease(launch(host, request, command, streams), (program) =>
+      end(program, streams, host.logger, request.channel),
+    );
+    yield* launched.started;
+    const { terminal } = streams;
+    if (terminal !== undefined) {
+      yield* Effect.forkScoped(Effect.andThen(launched.ended, Effect.sync(terminal.finish)));
+    }
+    return running(launched, streams);
+  });
+
+const openStreams = (
+  { libc, placement }: ProgramHost,
+  { terminal }: ProgramRequest,
+): Effect.Effect<ProgramStreams, StartFailed> =>
+  Effect.try({
+    try: () =>
+      terminal === undefined
+        ? openPipes(libc, placement.home.account)
+        : openTerminal(libc, terminal, placement.home.account),
+    catch: (cause) =>
+      new StartFailed({
+        message:
+          terminal === undefined ? "There are no pipes for a program" : "There is no terminal for a program",
+        details: { error: messageOf(cause) },
+        cause,
+      }),
+  });
+
+const launch = (
+  host: ProgramHost,
+  request: ProgramRequest,
+  command: Command,
+  streams: ProgramStreams,
+): Effect.Effect<Launched, StartFailed | CommandUnusable> =>
+  Effect.try({
+    try: () => {
+      const { sandbox, placement } = host;
+      const common = {
+        command,
+        variables: variablesFor(host, request, streams),
+        streams: streams.programEnds,
+      };
+      const attached = streams.terminal && {
+        path: streams.terminal.path,
+        preparation: preparationOf(host, request),
+      };
+      return sandbox === undefined
+        ? launchDirect({ ...common, terminal: attached, directory: placement.home.directory })
+        : launchSandboxed(sandbox, {
+            ...common,
+            terminal: attached,
+            arguments: [
+              ...homeArguments(placement),
+              ...(attached === undefined ? [] : ["--dev-bind", attached.path, SANDBOX_TERMINAL]),
+            ],
+          });
+    },
+    catch: startFailure,
+  }).pipe(Effect.ensuring(Effect.sync(streams.handOver)));
+
+/** What is asked for too much of, or cannot be said to the kernel, throws before anything is started. */
+const startFailure = (cause: unknown): StartFailed | CommandUnusable => {
+  const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+  const fields = { details: { error: messageOf(cause) }, cause };
+  return code === "E2BIG" || code === "ERR_INVALID_ARG_VALUE"
+    ? new CommandUnusable({ message: "The kernel cannot take this command and these variables", ...fields })
+    : new StartFailed({ message: "The program could not be started", ...fields });
+};
+
+const variablesFor = (
+  { placement, localAddress, sandbox, logger }: ProgramHost,
+  { terminal, environment, channel }: ProgramRequest,
+  streams: ProgramStreams,
+): Readonly<Record<string, string>> => {
+  const { identity, home, shell, settings } = placement;
+  const path = sandbox === undefined ? streams.terminal?.path : SANDBOX_TERMINAL;
+  const { variables, refused } = variablesOf({
+    identity,
+    userName: home.userName,
+    home: home.directory,
+    shell,
+    localAddress,
+    terminal: terminal === undefined || path === undefined ? undefined : { term: terminal.term, path },
+    configured: settings.process.environment,
+    requested: environment,
+    isolated: sandbox !== undefined,
+  });
+  if (refused.length > 0) {
+    logger.info(
+      "PROCESS_VARIABLES_REFUSED",
+      "The client asked for environment variables that it may not set",
+      {
+        names: refused.join(" "),
+        channel,
+      },
+    );
+  }
+  return variables;
+};
+
+/** stty applies all modes or none: where it doesn't know one, they are set one by one. */
+const preparationOf = ({ stty }: ProgramHost, { terminal }: ProgramRequest): string => {
+  const modes = sttyModes(terminal?.modes ?? {});
+  if (stty === undefined || modes.length === 0) return "";
+  const oneByOne = modes.map((mode) => `${quote([stty, ...mode])};`).join(" ");
+  return `{ ${quote([stty, ...modes.flat()])} || { ${oneByOne} }; } 2>/dev/null; `;
+};
+
+const homeArguments = (placement: FurnishedPlacement): readonly string[] => {
+  const { directory, hostDirectory, workspace } = placement.home;
+  const bind = ({ host, seenAs }: BoundFile): readonly string[] => ["--bind", host, seenAs];
+  return [
+    ...["--bind", workspace.temporary, "/tmp", "--symlink", "../tmp", "/var/tmp"],
+    ...["--ro-bind", workspace.passwd, "/etc/passwd", "--ro-bind", workspace.group, "/etc/group"],
+    ...["--bind", hostDirectory, directory],
+    ...boundFiles(Object.keys(placement.identity.files), placesOf(placement)).flatMap(bind),
+    ...["--chdir", directory],
+  ];
+};
+
+const running = (
+  launched: Launched,
+  { stdin, stdout, stderr, terminal }: ProgramStreams,
+): RunningProgram => ({
+  stdin,
+  stdout,
+  stderr,
+  exit: launched.ended,
+  resize: (size: TerminalSize) =>
+    Effect.try({
+      try: () => terminal?.resize(size),
+      catch: (cause) =>
+        new ResizeFailed({
+          message: "The terminal's size could not be set",
+          details: { error: messageOf(cause) },
+          cause,
+        }),
+    }),
+  signal: (name) => {
+    const signal = signals.get(name);
+    return signal === undefined
+      ? Effect.fail(
+          new SignalFailed({
+            message: "The client sent a signal that does not exist",
+            details: { signal: name },
+          }),
+        )
+      : Effect.try({
+          try: () => launched.signal(signal),
+          catch: (cause) =>
+            new SignalFailed({
+              message: "The signal could not be sent",
+              details: { signal: name, error: messageOf(cause) },
+              cause,
+            }),
+        });
+  },
+});
+
+/** RFC 4254 section 6.10. */
+const signals: ReadonlyMap<string, NodeJS.Signals> = new Map([
+  ["ABRT", "SIGABRT"],
+  ["ALRM", "SIGALRM"],
+  ["FPE", "SIGFPE"],
+  ["HUP", "SIGHUP"],
+  ["ILL", "SIGILL"],
+  ["INT", "SIGINT"],
+  ["KILL", "SIGKILL"],
+  ["PIPE", "SIGPIPE"],
+  ["QUIT", "SIGQUIT"],
+  ["SEGV", "SIGSEGV"],
+  ["TERM", "SIGTERM"],
+  ["USR1", "SIGUSR1"],
+  ["USR2", "SIGUSR2"],
+]);
+
+/** Nothing of a program outlives its session. A closed terminal hangs up by itself, as a line would. */
+const end = (
+  program: Launched,
+  streams: ProgramStreams,
+  logger: Logger,
+  channel: number,
+): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    const isOver = program.isGone();
+    streams.close();
+    if (isOver) return;
+    program.hangUp();
+    if (yield* isGoneWithin(program, HANGUP_GRACE)) return;
+    program.kill();
+    if (yield* isGoneWithin(program, KILL_GRACE)) return;
+    logger.error("PROCESS_LEFT_BEHIND", "A program could not be killed", { channel });
+  });
+
+const isGoneWithin = (program: Launched, grace: Duration.Duration): Effect.Effect<boolean> =>
+  Effect.map(Effect.timeoutOption(Effect.interruptible(program.gone), grace), Option.isSome);
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
