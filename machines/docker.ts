@@ -52,6 +52,8 @@ export interface DockerContext extends Provisioning {
   readonly image: LocalImage | undefined;
   readonly tooling: Tooling | undefined;
   readonly container: ContainerFacts | undefined;
+  /** Whether the container came to be by this very connection. */
+  readonly isNew: boolean;
   readonly environment: Environment | undefined;
   readonly refusal: Refusal | undefined;
 }
@@ -121,7 +123,7 @@ const imageVanished = (context: DockerContext): Refusal => ({
 });
 
 const createdBy = (outcome: CreationOutcome) =>
-  outcome.kind === "created" ? { container: outcome.container } : {};
+  outcome.kind === "created" ? { container: outcome.container, isNew: true } : {};
 
 /** How every step fails: the connection is refused with the step's own reason. */
 const refused = {
@@ -152,6 +154,7 @@ export const dockerMachine = setup({
     ),
     startContainer: required<void, ContainerRequest>("startContainer"),
     resumeContainer: required<void, ContainerRequest>("resumeContainer"),
+    discardContainer: required<void, ContainerRequest>("discardContainer"),
     inspectContainer: required<Tooling, ContainerRequest>("inspectContainer"),
     writeFiles: required<void, ContainerRequest & { readonly tooling: Tooling | undefined }>("writeFiles"),
     openEnvironment: required<Environment, OpeningRequest>("openEnvironment"),
@@ -166,6 +169,7 @@ export const dockerMachine = setup({
     exists: (_, found: object | undefined) => found !== undefined,
     isToolingKnown: ({ context }) => context.tooling !== undefined,
     isContainer: ({ context }, state: ContainerFacts["state"]) => context.container?.state === state,
+    isNew: ({ context }) => context.isNew,
     isNameTaken: (_, { kind }: CreationOutcome) => kind === "nameTaken",
   },
 }).createMachine({
@@ -176,6 +180,7 @@ export const dockerMachine = setup({
     image: undefined,
     tooling: undefined,
     container: undefined,
+    isNew: false,
     environment: undefined,
     refusal: undefined,
   }),
@@ -401,7 +406,23 @@ export const dockerMachine = setup({
             src: "startContainer",
             input: ({ context }) => containerRequest(context),
             onDone: [{ guard: "isToolingKnown", target: "running" }, { target: "inspecting" }],
-            onError: refused,
+            onError: [
+              {
+                guard: "isNew",
+                target: "discarding",
+                actions: { type: "keepReason", params: ({ event }) => event },
+              },
+              refused,
+            ],
+          },
+        },
+        /** What never ran must not be found by the next login: it would fail for ever. */
+        discarding: {
+          invoke: {
+            src: "discardContainer",
+            input: ({ context }) => containerRequest(context),
+            onDone: { target: "#docker.refused" },
+            onError: { target: "#docker.refused" },
           },
         },
         resuming: {

@@ -23,14 +23,12 @@ const sections: ReadonlyArray<NotBuilt> = [
   { path: ["security"], inUse: (section) => !isPermissive(section) },
   { path: ["sshproxy"], inUse: ({ server }, { backend }) => !isZero(server) || backend === "sshproxy" },
   { path: ["auth", "password", "kerberos"], inUse: method("password", "kerberos") },
-  { path: ["auth", "keyboardInteractive", "oauth2"], inUse: method("keyboardInteractive", "oauth2") },
   { path: ["auth", "gssapi", "kerberos"], inUse: method("gssapi", "kerberos") },
 ];
 
 const values: ReadonlyArray<{ readonly path: Path; readonly value: string }> = [
   { path: ["backend"], value: "sshproxy" },
   { path: ["auth", "password", "method"], value: "kerberos" },
-  { path: ["auth", "keyboardInteractive", "method"], value: "oauth2" },
   { path: ["auth", "gssapi", "method"], value: "kerberos" },
 ];
 

@@ -46,6 +46,16 @@ export interface ChannelsRequest {
   readonly timeoutMillis: number;
   /** Asked when the server stopped answering pings, which may only mean that it waits for a program to read. */
   readonly isServerAlive: () => Promise<boolean>;
+  /** Takes what is written to standard output before the program's own; see `Preface`. */
+  readonly preface: Preface | undefined;
+}
+
+/** Something that speaks before the program does. */
+export interface Preface {
+  /** Takes the next bytes of standard output and gives back those that are the program's. */
+  readonly take: (bytes: Buffer) => Buffer;
+  /** There will be no more; what was held back after all. */
+  readonly end: () => Buffer;
 }
 
 /** Opens the WebSocket; closing the scope closes it, whatever the program does. */
@@ -71,7 +81,7 @@ export const openChannels = (request: ChannelsRequest): Effect.Effect<Channels, 
       });
       socket.once("open", () => {
         socket.off("error", onError);
-        resume(Effect.succeed(new Channels(socket, request.isServerAlive)));
+        resume(Effect.succeed(new Channels(socket, request)));
       });
       return Effect.sync(() => {
         socket.on("error", () => undefined);
@@ -89,6 +99,7 @@ export class Channels {
   readonly ended: Promise<ChannelsEnd>;
   readonly #socket: WebSocket;
   readonly #isServerAlive: () => Promise<boolean>;
+  readonly #preface: Preface | undefined;
   readonly #full = new Set<Readable>();
   readonly #pings: NodeJS.Timeout;
   #heardAt = performance.now();
@@ -96,9 +107,10 @@ export class Channels {
   #status = "";
   #lost = "The server closed the connection without saying how the program ended";
 
-  constructor(socket: WebSocket, isServerAlive: () => Promise<boolean>) {
+  constructor(socket: WebSocket, { isServerAlive, preface }: ChannelsRequest) {
     this.#socket = socket;
     this.#isServerAlive = isServerAlive;
+    this.#preface = preface;
     this.stdout = this.#output();
     this.stderr = this.#output();
     this.#pings = setInterval(() => this.#listen(), PING_MILLIS);
@@ -110,6 +122,7 @@ export class Channels {
     this.ended = new Promise((resolve) => {
       socket.once("close", () => {
         clearInterval(this.#pings);
+        this.#deliver(this.stdout, this.#preface?.end() ?? Buffer.alloc(0));
         this.stdout.push(null);
         this.stderr.push(null);
         resolve(endOf(this.#status) ?? { kind: "lost", message: this.#lost });
@@ -164,13 +177,13 @@ export class Channels {
     const bytes = message.subarray(1);
     // Servers announce every channel with an empty message.
     if (bytes.length === 0) return;
-    if (message[0] === STDOUT) this.#deliver(this.stdout, bytes);
+    if (message[0] === STDOUT) this.#deliver(this.stdout, this.#preface?.take(bytes) ?? bytes);
     else if (message[0] === STDERR) this.#deliver(this.stderr, bytes);
     else if (message[0] === STATUS) this.#status += bytes.toString();
   }
 
   #deliver(stream: Readable, bytes: Buffer): void {
-    if (stream.destroyed || stream.push(bytes)) return;
+    if (bytes.length === 0 || stream.destroyed || stream.push(bytes)) return;
     this.#full.add(stream);
     this.#socket.pause();
   }

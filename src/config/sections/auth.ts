@@ -12,8 +12,9 @@
  *       authorizedKeys: ["ssh-ed25519 AAAA… jane@laptop"]
  */
 import { Schema } from "effect";
-import { defaulted, GoDuration, oneOf, Secret, section } from "../codecs.ts";
+import { defaulted, GoDuration, GoDurationOrZero, oneOf, Secret, section } from "../codecs.ts";
 import { httpClientFields } from "../http.ts";
+import { OAuth2 } from "./oauth2.ts";
 
 /** `authTimeout`: how long answers other than 200 are retried. */
 export const AuthWebhook = Schema.Struct({
@@ -46,7 +47,12 @@ const PublicKey = Schema.Struct({
   webhook: section(AuthWebhook),
 });
 
-const KeyboardInteractive = Schema.Struct({ method: defaulted(Schema.Literal(""), "") });
+/** `loginGraceTime`: how long a login with a browser may take, where `ssh.loginGraceTime` is for all others; 0 for ever. */
+const KeyboardInteractive = Schema.Struct({
+  method: defaulted(oneOf(["", "oauth2"]), ""),
+  oauth2: section(OAuth2),
+  loginGraceTime: defaulted(GoDurationOrZero, "5m"),
+});
 
 const Gssapi = Schema.Struct({ method: defaulted(Schema.Literal(""), "") });
 

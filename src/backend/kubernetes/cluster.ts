@@ -1,0 +1,105 @@
+/**
+ * One API server as the backend uses it: its calls, its exec channels, the pods that are followed, and what has been
+ * learned about images. Shared by all connections of a daemon that have the same `kubernetes.connection`.
+ */
+import { request as httpRequest } from "node:http";
+import { request as httpsRequest } from "node:https";
+import { Duration, Effect, type Scope } from "effect";
+import type { KubernetesConnection } from "../../config/sections/kubernetes.ts";
+import type { Logger } from "../../log/logger.ts";
+import { ClusterAccess } from "./access.ts";
+import { type CallFailure, type PodApi, podApi } from "./api.ts";
+import { type Channels, type ChannelsRequest, openChannels } from "./channels.ts";
+import type { ConfigError } from "./failures.ts";
+import { PodWatches, requestAccess } from "./pod-watch.ts";
+import { Throttle } from "./throttle.ts";
+
+/** Where programs run. */
+export interface ContainerAddress {
+  readonly namespace: string;
+  readonly pod: string;
+  readonly container: string;
+}
+
+/** PodExecOptions and PodAttachOptions of the API. */
+export interface StreamRequest {
+  readonly container: ContainerAddress;
+  /** Missing: attach to the container's own program. */
+  readonly command?: readonly string[];
+  readonly stdin: boolean;
+  readonly terminal: boolean;
+  readonly timeout: Duration.Duration;
+  readonly preface?: ChannelsRequest["preface"];
+}
+
+/** How long an API server may take to prove that it lives when its pings are not answered. */
+const LIVENESS_MILLIS = 3000;
+
+export class Cluster {
+  readonly api: PodApi;
+  readonly watches: PodWatches;
+  /** Images by id in which something was looked for and not found: a shell, the guest agent. */
+  readonly lacks = { shell: new Set<string>(), agent: new Set<string>() };
+  readonly #access: ClusterAccess;
+
+  private constructor(access: ClusterAccess, connection: KubernetesConnection, timeout: Duration.Duration, logger: Logger) {
+    this.#access = access;
+    const throttle = new Throttle(connection.qps, connection.burst);
+    this.api = podApi({ access, throttle, timeout, logger });
+    this.watches = new PodWatches({ access, api: this.api, timeout }, logger);
+  }
+
+  /** @throws ConfigError when the credentials can't be read. */
+  static at(connection: KubernetesConnection, timeout: Duration.Duration, logger: Logger): Cluster {
+    return new Cluster(ClusterAccess.from(connection), connection, timeout, logger);
+  }
+
+  /** Opens exec or attach; closing the scope closes the connection and leaves the program to itself. */
+  stream(request: StreamRequest): Effect.Effect<Channels, CallFailure | ConfigError, Scope.Scope> {
+    const { container, command, stdin, terminal, timeout, preface } = request;
+    const { namespace, pod } = container;
+    const subresource = command === undefined ? "attach" : "exec";
+    const query = new URLSearchParams({
+      container: container.container,
+      stdin: String(stdin),
+      stdout: "true",
+      stderr: String(!terminal),
+      tty: String(terminal),
+    });
+    for (const word of command ?? []) query.append("command", word);
+    return Effect.flatMap(requestAccess(this.#access), (access) =>
+      openChannels({
+        access,
+        path: `/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(pod)}/${subresource}?${query}`,
+        // A WebSocket begins with a GET, so that is the verb older API servers check; newer ones check create.
+        call: { verb: "get", resource: `pods/${subresource}`, namespace, name: pod },
+        timeoutMillis: Duration.toMillis(timeout),
+        isServerAlive: () => this.#isAlive(),
+        preface,
+      }),
+    );
+  }
+
+  /** Whether the API server answers anything at all. */
+  async #isAlive(): Promise<boolean> {
+    try {
+      const { url, agent, headers } = await this.#access.request();
+      return await new Promise((resolve) => {
+        const request = (url.startsWith("https:") ? httpsRequest : httpRequest)(url, {
+          agent,
+          headers,
+          signal: AbortSignal.timeout(LIVENESS_MILLIS),
+        });
+        request.once("response", (response) => {
+          response.resume();
+          resolve(true);
+        });
+        request.once("error", () => resolve(false));
+        request.end();
+      });
+    } catch {
+      // Credentials that can't be read any more say nothing about the server: the program may go on.
+      return true;
+    }
+  }
+}

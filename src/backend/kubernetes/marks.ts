@@ -1,0 +1,112 @@
+/**
+ * What Berth writes on pods: whose they are, what they were made from, who is in them. All state of persistent pods
+ * is here, so that it outlives daemons and is shared by several. A mark of use is an annotation for each daemon, so
+ * that two never write the same one.
+ */
+import { createHash } from "node:crypto";
+import type { V1Pod } from "@kubernetes/client-node";
+import { Duration } from "effect";
+import type { PodPlan } from "../../../machines/kubernetes.ts";
+import type { KubernetesPod } from "../../config/sections/kubernetes.ts";
+
+/** Label: the mode a pod was made for. Every pod of Berth's has it, and nothing without it is ever deleted. */
+export const MODE = "berth-mode";
+/** Label of pods for one connection or session: the daemon they belong to. */
+export const INSTANCE = "berth-instance";
+/** Annotation prefix: a daemon whose connections are in the pod, with the time it last said so. */
+const IN_USE = "berth-in-use-";
+/** Annotation: when the last connection left, RFC 3339. */
+export const LAST_USED = "berth-last-used";
+/** Annotation: how many seconds nobody may be in the pod until it is deleted. */
+const IDLE_SECONDS = "berth-idle-seconds";
+/** Annotation: hash of the spec the pod was made from. */
+const SPEC_HASH = "berth-spec-hash";
+
+/** What a pod is made from, in 16 hexadecimal digits. Key order does not matter. */
+export const specHash = ({ spec, idleCommand, consoleContainerNumber }: KubernetesPod): string =>
+  createHash("sha256")
+    .update(JSON.stringify(sorted({ spec, idleCommand, consoleContainerNumber })))
+    .digest("hex")
+    .slice(0, 16);
+
+const sorted = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .sort(([one], [other]) => (one < other ? -1 : 1))
+      .map(([key, child]) => [key, sorted(child)]),
+  );
+};
+
+/** Annotations of a persistent pod as it is made. */
+export const persistentAnnotations = (
+  pod: KubernetesPod,
+  instance: InstanceMark,
+  now: Date,
+): Record<string, string> => ({
+  [SPEC_HASH]: specHash(pod),
+  ...inUse(instance, now),
+  ...(isIdling(pod) ? { [IDLE_SECONDS]: idleSeconds(pod) } : {}),
+});
+
+/** A daemon, as it signs its marks. */
+export interface InstanceMark {
+  readonly id: string;
+  /** Where it runs, so that a daemon on the same host can tell at once that it is gone; may be empty. */
+  readonly whereabouts: string;
+}
+
+/** Annotations that say: this daemon is in the pod. Also its heartbeat, for their text changes with the time. */
+export const inUse = ({ id, whereabouts }: InstanceMark, now: Date): Record<string, string> => ({
+  [`${IN_USE}${id}`]: whereabouts === "" ? now.toISOString() : `${now.toISOString()} ${whereabouts}`,
+});
+
+/** A merge patch (RFC 7386) for a connection that comes in. The newest connection's configuration is in force. */
+export const enterPatch = (pod: KubernetesPod, instance: InstanceMark, now: Date): object => ({
+  metadata: {
+    annotations: { ...inUse(instance, now), [IDLE_SECONDS]: isIdling(pod) ? idleSeconds(pod) : null },
+  },
+});
+
+const isIdling = ({ idleTimeout }: KubernetesPod): boolean => Duration.toMillis(idleTimeout) > 0;
+
+const idleSeconds = ({ idleTimeout }: KubernetesPod): string => String(Duration.toSeconds(idleTimeout));
+
+/** A merge patch for the last connection of a daemon that leaves. */
+export const leavePatch = (instanceId: string, now: Date): object => ({
+  metadata: { annotations: { [`${IN_USE}${instanceId}`]: null, [LAST_USED]: now.toISOString() } },
+});
+
+export const isOurs = ({ metadata }: V1Pod): boolean => metadata?.labels?.[MODE] !== undefined;
+
+export const modeOf = ({ metadata }: V1Pod): PodPlan["mode"] | undefined => {
+  const mode = metadata?.labels?.[MODE];
+  return mode === "connection" || mode === "session" || mode === "persistent" ? mode : undefined;
+};
+
+/** Undefined for a pod that Berth did not make, or that is of no daemon's. */
+export const ownerOf = ({ metadata }: V1Pod): string | undefined => metadata?.labels?.[INSTANCE];
+
+/** Daemons that say they are in a pod, by id, with what they said. */
+export const usersOf = ({ metadata }: V1Pod): ReadonlyMap<string, string> =>
+  new Map(
+    Object.entries(metadata?.annotations ?? {})
+      .filter(([key]) => key.startsWith(IN_USE))
+      .map(([key, value]) => [key.slice(IN_USE.length), value]),
+  );
+
+/** Where the daemon of a mark said it runs; empty when it did not. */
+export const whereaboutsOf = (mark: string): string => mark.split(" ").slice(1).join(" ");
+
+export const isOutdated = (pod: V1Pod, configured: KubernetesPod): boolean => {
+  const hash = pod.metadata?.annotations?.[SPEC_HASH];
+  return hash !== undefined && hash !== specHash(configured);
+};
+
+/** When an unused pod is to be deleted; undefined for never. */
+export const idleDeadline = ({ metadata }: V1Pod): Date | undefined => {
+  const seconds = Number(metadata?.annotations?.[IDLE_SECONDS]);
+  const lastUsed = Date.parse(metadata?.annotations?.[LAST_USED] ?? "");
+  return seconds > 0 && !Number.isNaN(lastUsed) ? new Date(lastUsed + seconds * 1000) : undefined;
+};

@@ -1,0 +1,140 @@
+/** The commands of the command line that run no daemon; each gives the process's exit code. */
+import password from "@inquirer/password";
+import { Effect, Redacted } from "effect";
+import { hashPassword } from "./auth/password-hash.ts";
+import { runAuthConfigServer } from "./auth-config-server/server.ts";
+import { isolationWarning } from "./backend/process/isolation.ts";
+import { parseListenAddress } from "./config/codecs.ts";
+import { formatDiagnostic } from "./config/diagnostic.ts";
+import { dump } from "./config/dump.ts";
+import { type Check, type ConfigInvalid, fromObject, type Loaded, loadFile } from "./config/load.ts";
+import type { Config } from "./config/schema.ts";
+import { askHealth } from "./health/client.ts";
+import { openLog } from "./log/open.ts";
+import { algorithmsOf } from "./ssh/algorithms.ts";
+
+const print = (text: string): void => void process.stdout.write(`${text}\n`);
+const complain = (text: string): void => void process.stderr.write(`${text}\n`);
+
+/** What sources have to say about their part of a configuration. */
+export const checks: readonly Check[] = [
+  ({ ssh }) =>
+    Effect.match(algorithmsOf(ssh), {
+      onSuccess: () => [],
+      onFailure: ({ message }) => [{ path: ["ssh"], message }],
+    }),
+];
+
+/** The configuration in `file`, or that of an empty file. */
+export const load = (file: string | undefined): Effect.Effect<Loaded, ConfigInvalid> =>
+  file === undefined ? fromObject({}, "defaults", checks) : loadFile(file, checks);
+
+/** Why a configuration can't be used, a line for each reason. */
+export const tellInvalid = ({ warnings, diagnostics }: ConfigInvalid): void => {
+  for (const warning of warnings) complain(`warning: ${formatDiagnostic(warning)}`);
+  for (const diagnostic of diagnostics) complain(`${diagnostic.code}: ${formatDiagnostic(diagnostic)}`);
+};
+
+const withConfig = (
+  file: string | undefined,
+  use: (loaded: Loaded) => Effect.Effect<number>,
+): Promise<number> =>
+  Effect.runPromise(
+    Effect.catch(Effect.flatMap(load(file), use), (invalid) =>
+      Effect.sync(() => {
+        tellInvalid(invalid);
+        return 1;
+      }),
+    ),
+  );
+
+export const dumpConfiguration = (file: string | undefined, showSecrets: boolean): Promise<number> =>
+  withConfig(file, ({ config }) =>
+    Effect.sync(() => {
+      process.stdout.write(dump(config, { showSecrets }));
+      return 0;
+    }),
+  );
+
+export const checkConfig = (file: string | undefined): Promise<number> =>
+  withConfig(file, ({ config, warnings }) =>
+    Effect.gen(function* () {
+      for (const warning of warnings) print(`warning: ${formatDiagnostic(warning)}`);
+      for (const risk of yield* risksOf(config)) print(`warning: ${risk}`);
+      print("The configuration is valid.");
+      return 0;
+    }),
+  );
+
+/** What works and may still not be what the operator wants. */
+const risksOf = (config: Config): Effect.Effect<readonly string[]> =>
+  config.backend === "process"
+    ? Effect.map(isolationWarning(config.process), (risk) => (risk === undefined ? [] : [risk]))
+    : Effect.succeed([]);
+
+export const healthCheck = (file: string | undefined): Promise<number> =>
+  withConfig(file, ({ config }) =>
+    Effect.match(
+      Effect.scoped(
+        Effect.flatMap(openLog(config.log, process), ({ logger }) => askHealth(config.health, logger)),
+      ),
+      {
+        onSuccess: () => {
+          print("CORE_HEALTH_CHECK_SUCCESSFUL: the server is well");
+          return 0;
+        },
+        onFailure: ({ message }) => {
+          complain(`CORE_HEALTH_CHECK_FAILED: ${message}`);
+          return 1;
+        },
+      },
+    ),
+  );
+
+export const printPasswordHash = async (): Promise<number> => {
+  const answer = process.stdin.isTTY ? await password({ message: "Password:" }) : await firstLine();
+  if (answer === "") {
+    complain("An empty password lets everybody in: nothing was hashed.");
+    return 1;
+  }
+  print(await Effect.runPromise(hashPassword(Redacted.make(answer))));
+  return 0;
+};
+
+const firstLine = async (): Promise<string> => {
+  let text = "";
+  for await (const chunk of process.stdin.setEncoding("utf8")) {
+    text += String(chunk);
+    if (text.includes("\n")) break;
+  }
+  return text.split(/\r?\n/, 1)[0] ?? "";
+};
+
+/** Serves until the process is told to stop. */
+export const serveWebhooks = async (address: string, allowAll: boolean): Promise<number> => {
+  const listen = parseListenAddress(address);
+  if (listen === undefined) {
+    complain(`"${address}" is no address to listen on: expected host:port such as 127.0.0.1:8080`);
+    return 1;
+  }
+  const serve = Effect.gen(function* () {
+    const url = yield* runAuthConfigServer({ listen, allowAll, io: { print } });
+    print(`The authentication and configuration server listens at ${url}`);
+    yield* stopSignal;
+    return 0;
+  });
+  return Effect.runPromise(
+    Effect.catch(Effect.scoped(serve), (error) =>
+      Effect.sync(() => {
+        complain(`${error.code}: ${error.message}`);
+        return 1;
+      }),
+    ),
+  );
+};
+
+const stopSignal = Effect.callback<void>((resume) => {
+  const stop = (): void => resume(Effect.void);
+  process.once("SIGINT", stop).once("SIGTERM", stop);
+  return Effect.sync(() => process.off("SIGINT", stop).off("SIGTERM", stop));
+});

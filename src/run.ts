@@ -1,0 +1,139 @@
+/** Runs a configuration as a daemon: opens what it names, starts the root actor, obeys signals, gives everything back. */
+import { Effect, Redacted, type Scope } from "effect";
+import { authenticatorOf } from "./auth/configured.ts";
+import { checks, load, tellInvalid } from "./commands.ts";
+import { type Diagnostic, formatDiagnostic } from "./config/diagnostic.ts";
+import { ConfigInvalid, fromObject, type Loaded } from "./config/load.ts";
+import type { Config } from "./config/schema.ts";
+import { requestConfig } from "./configserver/client.ts";
+import { configureFrom } from "./configure.ts";
+import { type Daemon, type Service, startDaemon } from "./daemon.ts";
+import type { Failure } from "./failure.ts";
+import { healthService } from "./health/service.ts";
+import { httpClient } from "./http/client.ts";
+import type { Logger } from "./log/logger.ts";
+import { type Log, openLog } from "./log/open.ts";
+import { DEMO_USER, type QuickStart, quickStart } from "./quick-start.ts";
+import { loadHostKeys } from "./ssh/host-keys.ts";
+import { sshServer } from "./ssh/server.ts";
+import { hasNativeCrypto } from "./ssh/ssh2-extension.ts";
+
+/** Runs the configuration of a file until it is told to stop; gives the process's exit code. */
+export const runFile = (file: string): Promise<number> =>
+  exitCodeOf(
+    Effect.flatMap(load(file), (loaded) => runLoaded(loaded, { nextFreePort: false, onListening: () => {} })),
+  );
+
+/** Runs the embedded default and prints the line to log in with. */
+export const runQuickStart = (): Promise<number> =>
+  exitCodeOf(
+    Effect.gen(function* () {
+      const start = yield* quickStart("process");
+      const loaded = yield* fromObject(start.config, "quick start", checks);
+      return yield* runLoaded(loaded, {
+        nextFreePort: true,
+        onListening: (address) => process.stdout.write(welcome(start, address)),
+      });
+    }),
+  );
+
+const welcome = ({ password, keyFiles }: QuickStart, address: string): string => {
+  const port = address.slice(address.lastIndexOf(":") + 1);
+  const keys = keyFiles.length === 0 ? "" : `\nYour own keys let you in, too: ${keyFiles.join(", ")}\n`;
+  return `
+Berth is ready. In another terminal:
+
+    ssh -p ${port} ${DEMO_USER}@127.0.0.1
+
+The password of this run is: ${Redacted.value(password)}
+${keys}
+Ctrl-C stops it.
+
+`;
+};
+
+interface Listening {
+  /** Whether another port may be taken when the configured one is not free. */
+  readonly nextFreePort: boolean;
+  readonly onListening: (address: string) => void;
+}
+
+const exitCodeOf = (run: Effect.Effect<number, Failure | ConfigInvalid>): Promise<number> =>
+  Effect.runPromise(
+    Effect.catch(run, (error) =>
+      Effect.sync(() => {
+        if (error instanceof ConfigInvalid) tellInvalid(error);
+        else process.stderr.write(`${error.code}: ${error.message}\n`);
+        return 1;
+      }),
+    ),
+  );
+
+const runLoaded = ({ config, warnings }: Loaded, listening: Listening): Effect.Effect<number, Failure> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const log = yield* openLog(config.log, process);
+      const daemon = yield* open(config, log.logger, warnings, listening);
+      yield* obeySignals(daemon, log);
+      const { refusal } = yield* Effect.promise(() => daemon.stopped);
+      return refusal === undefined ? 0 : 1;
+    }),
+  );
+
+const open = (
+  config: Config,
+  logger: Logger,
+  warnings: readonly Diagnostic[],
+  { nextFreePort, onListening }: Listening,
+): Effect.Effect<Daemon, Failure, Scope.Scope> =>
+  Effect.gen(function* () {
+    for (const warning of warnings) logger.warning(warning.code, formatDiagnostic(warning));
+    if (!hasNativeCrypto()) {
+      logger.notice(
+        "SSH_NO_NATIVE_CRYPTO",
+        "ssh2's native cryptography is not built: transfers are 3 to 5 times slower. Install python3, make and g++ and run npm ci again.",
+      );
+    }
+    const hostKeys = yield* loadHostKeys(config.ssh, logger);
+    const { authenticator, authorize } = yield* authenticatorOf(config.auth, logger, httpClient);
+    const request =
+      config.configserver.url === ""
+        ? undefined
+        : requestConfig(yield* httpClient(config.configserver, logger), config.configserver, logger);
+    const listen = (onSocket: Parameters<typeof sshServer>[0]["onSocket"]): Service =>
+      Effect.tap(sshServer({ config: config.ssh, hostKeys, logger, nextFreePort, onSocket }), ({ address }) =>
+        Effect.sync(() => onListening(address)),
+      );
+    return startDaemon({
+      config,
+      logger,
+      authenticator,
+      authorize,
+      configure: configureFrom(config, request),
+      listen,
+      services: (isHealthy) =>
+        config.health.enable ? { health: healthService(config.health, isHealthy, logger) } : {},
+    });
+  });
+
+/** SIGINT and SIGTERM drain, a second one ends at once; SIGHUP opens the log's file again. */
+const obeySignals = (daemon: Daemon, log: Log): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const stop = (signal: NodeJS.Signals): void => {
+        log.logger.notice(
+          "SERVICE_POOL_STOPPING",
+          `${signal} received: no new connections, live ones may finish`,
+        );
+        daemon.stop();
+      };
+      const rotate = (): void =>
+        void Effect.runPromise(
+          Effect.catch(log.reopen, (error) => Effect.sync(() => log.logger.error(error.code, error.message))),
+        );
+      process.on("SIGINT", stop).on("SIGTERM", stop).on("SIGHUP", rotate);
+      return { stop, rotate };
+    }),
+    ({ stop, rotate }) =>
+      Effect.sync(() => void process.off("SIGINT", stop).off("SIGTERM", stop).off("SIGHUP", rotate)),
+  );

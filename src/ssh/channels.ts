@@ -1,0 +1,183 @@
+/** The SSH connection protocol (RFC 4254): channels by their numbers, and global requests. */
+import type { Exit } from "../../machines/facts.ts";
+import { type ChannelOpening, SessionChannel, type SessionPort } from "./channel.ts";
+import { PACKET_BYTES } from "./channel-output.ts";
+import { WINDOW_BYTES } from "./channel-streams.ts";
+import type { ChannelStreams } from "./link.ts";
+import { isPlainText, Message, message, ProtocolError, Reader } from "./wire.ts";
+
+/** How many session channels a connection may have at once (OpenSSH's MaxSessions is 10). */
+const MOST_CHANNELS = 128;
+/** How much of a client's names is written into the log. */
+const LONGEST_NAME = 64;
+
+/** RFC 4254 section 5.1. */
+const OpenFailure = { prohibited: 1, connectFailed: 2, unknownType: 3, resourceShortage: 4 } as const;
+type OpenFailure = (typeof OpenFailure)[keyof typeof OpenFailure];
+
+/** Channel types that exist and that a client may not open here. */
+const prohibitedTypes = ["direct-tcpip", "direct-streamlocal@openssh.com"];
+
+export interface ConnectionPort extends Omit<SessionPort, "closed"> {
+  /** Answers the message at hand with SSH_MSG_UNIMPLEMENTED. */
+  readonly sendUnimplemented: () => void;
+  /** The answer to a global request, whole; undefined refuses it. */
+  readonly globalRequested: (name: string, reader: Reader) => Buffer | undefined;
+}
+
+/** The channel at hand. */
+interface Opening {
+  readonly number: number;
+  readonly sender: number;
+  isAccepted: boolean;
+}
+
+export class Channels {
+  readonly #port: ConnectionPort;
+  readonly #channels = new Map<number, SessionChannel>();
+  /** Numbers are not used again: what is said about a channel never reaches another one. */
+  #nextNumber = 0;
+  #opening: Opening | undefined;
+  #noMoreSessions = false;
+
+  constructor(port: ConnectionPort) {
+    this.#port = port;
+  }
+
+  get(channel: number): SessionChannel | undefined {
+    return this.#channels.get(channel);
+  }
+
+  /** A message of a logged in client, numbers 80 to 127. */
+  received(payload: Buffer): void {
+    switch (payload[0]) {
+      case Message.CHANNEL_DATA:
+        return this.#channelOf(payload)?.dataReceived(dataOf(payload, 5));
+      case Message.CHANNEL_WINDOW_ADJUST:
+        return this.#channelOf(payload)?.windowExtended(new Reader(payload, 5).uint32());
+      case Message.CHANNEL_EXTENDED_DATA:
+        return this.#channelOf(payload)?.extendedDataReceived(dataOf(payload, 9));
+      case Message.CHANNEL_EOF:
+        return this.#channelOf(payload)?.endReceived();
+      case Message.CHANNEL_CLOSE:
+        return this.#channelOf(payload)?.closeReceived();
+      case Message.CHANNEL_REQUEST:
+        return this.#requested(payload);
+      case Message.CHANNEL_OPEN:
+        return this.#openRequested(payload);
+      case Message.GLOBAL_REQUEST:
+        return this.#globalRequested(payload);
+      // Answers to what this side asks for: only questions for a sign of life, which any answer is.
+      case Message.REQUEST_SUCCESS:
+      case Message.REQUEST_FAILURE:
+        return;
+      default:
+        this.#port.sendUnimplemented();
+    }
+  }
+
+  acceptChannel(channel: number): void {
+    const opening = this.#opening;
+    if (opening?.number !== channel || opening.isAccepted) return;
+    opening.isAccepted = true;
+    this.#port.send(
+      message(
+        Message.CHANNEL_OPEN_CONFIRMATION,
+        { uint32: opening.sender },
+        { uint32: channel },
+        { uint32: WINDOW_BYTES },
+        { uint32: PACKET_BYTES },
+      ),
+    );
+  }
+
+  streams(channel: number): ChannelStreams | undefined {
+    return this.#channels.get(channel)?.streams;
+  }
+
+  finish(channel: number, exit: Exit): void {
+    this.#channels.get(channel)?.finish(exit);
+  }
+
+  notify(text: string): void {
+    for (const channel of this.#channels.values()) channel.notify(text);
+  }
+
+  /** The connection is over. */
+  close(): void {
+    for (const channel of [...this.#channels.values()]) channel.close();
+  }
+
+  /** A channel that was closed may still be spoken to by a client that doesn't know yet; one never opened may not. */
+  #channelOf(payload: Buffer): SessionChannel | undefined {
+    const number = new Reader(payload).uint32();
+    if (number >= this.#nextNumber)
+      throw new ProtocolError("a message is about a channel that was never open");
+    return this.#channels.get(number);
+  }
+
+  #requested(payload: Buffer): void {
+    const channel = this.#channelOf(payload);
+    const reader = new Reader(payload, 5);
+    const type = reader.name();
+    channel?.requested(type, reader.boolean(), reader);
+  }
+
+  #openRequested(payload: Buffer): void {
+    const reader = new Reader(payload);
+    const type = reader.name();
+    const [sender, window, packetBytes] = [reader.uint32(), reader.uint32(), reader.uint32()];
+    if (type !== "session") {
+      const reason = prohibitedTypes.includes(type) ? OpenFailure.prohibited : OpenFailure.unknownType;
+      return this.#refuse(sender, reason, "This kind of channel is not available here.", type);
+    }
+    if (packetBytes === 0) {
+      return this.#refuse(sender, OpenFailure.connectFailed, "A channel needs room for packets.", type);
+    }
+    if (this.#channels.size >= MOST_CHANNELS) {
+      return this.#refuse(sender, OpenFailure.resourceShortage, "There are too many sessions.", type);
+    }
+    if (this.#noMoreSessions || !this.#announce({ sender, window, packetBytes })) {
+      this.#refuse(sender, OpenFailure.prohibited, "No session can be opened now.", type);
+    }
+  }
+
+  /** Announces a session channel; whoever takes it says so before this returns. */
+  #announce(fields: ChannelOpening): boolean {
+    const number = this.#nextNumber++;
+    const port = { ...this.#port, closed: () => this.#channels.delete(number) };
+    const opening: Opening = { number, sender: fields.sender, isAccepted: false };
+    this.#channels.set(number, new SessionChannel(number, fields, port));
+    this.#opening = opening;
+    try {
+      this.#port.emit({ type: "session.opened", channel: number });
+    } finally {
+      this.#opening = undefined;
+      if (!opening.isAccepted) this.#channels.delete(number);
+    }
+    return opening.isAccepted;
+  }
+
+  #refuse(sender: number, reason: OpenFailure, text: string, type: string): void {
+    const details = { type: isPlainText(type) ? type.slice(0, LONGEST_NAME) : "" };
+    this.#port.logger().debug("SSH_NEW_CHANNEL_REJECTED", "A channel was refused", details);
+    const fields = [{ uint32: sender }, { uint32: reason }, text, ""] as const;
+    this.#port.send(message(Message.CHANNEL_OPEN_FAILURE, ...fields));
+  }
+
+  /** RFC 4254 section 4: answers go out in the order of their questions. */
+  #globalRequested(payload: Buffer): void {
+    const reader = new Reader(payload);
+    const name = reader.name();
+    const wantsReply = reader.boolean();
+    if (name === "no-more-sessions@openssh.com") this.#noMoreSessions = true;
+    const answer = this.#port.globalRequested(name, reader);
+    if (answer === undefined && name !== "keepalive@openssh.com") {
+      const details = { request: isPlainText(name) ? name.slice(0, LONGEST_NAME) : "" };
+      this.#port.logger().debug("SSH_UNSUPPORTED_GLOBAL_REQUEST", "A global request was refused", details);
+    }
+    if (wantsReply) this.#port.send(answer ?? message(Message.REQUEST_FAILURE));
+  }
+}
+
+const dataOf = (payload: Buffer, start: number): Buffer => new Reader(payload, start).string();

@@ -1,0 +1,376 @@
+/**
+ * One SSH connection: its socket, its transport, and the two protocols above it. Facts go out as events of the
+ * connection machine, and what the machine decides comes in by the methods of `Link`.
+ */
+import type { Socket } from "node:net";
+import type { Negotiated } from "ssh2/lib/protocol/Protocol.js";
+import type { ConnectionEvent, DisconnectReason } from "../../machines/connection.ts";
+import type { AuthenticationMethod, Exit, Refusal } from "../../machines/facts.ts";
+import type { Logger } from "../log/logger.ts";
+import { Channels } from "./channels.ts";
+import { ClientAlive } from "./client-alive.ts";
+import { hostKeysMessage, hostKeysProof } from "./host-key-proof.ts";
+import type { ChannelStreams, Link } from "./link.ts";
+import { Outlet } from "./outlet.ts";
+import { signatureAlgorithms } from "./public-key.ts";
+import { Transport, type TransportSettings } from "./ssh2-extension.ts";
+import { UserAuthentication } from "./user-authentication.ts";
+import { Message, message, ProtocolError, Reader } from "./wire.ts";
+
+/** RFC 4253 section 4.2: the identification string with its line end. */
+const LONGEST_IDENTIFICATION = 255;
+/** How long a client that was disconnected may take to read why and close its end. */
+const LINGER_MILLIS = 2000;
+/** How many messages may wait for a client that doesn't come along when keys are exchanged. */
+const MOST_WAITING = 1000;
+/** How much of a client's own words is written into the log. */
+const LONGEST_QUOTE = 200;
+
+/** RFC 4253 section 4.2; compatible servers and clients of the last century say 1.99. */
+const IDENTIFICATION = /^SSH-(?:2\.0|1\.99)-[!-~\x80-\xff]+(?: [ -~\x80-\xff]*)?$/;
+
+/** RFC 4253 section 11.1. */
+const reasonCodes: Readonly<Record<DisconnectReason, number>> = {
+  protocolError: 2,
+  connectionLost: 10,
+  byApplication: 11,
+  noMoreAuthMethodsAvailable: 14,
+};
+
+/** What all connections of a server share. */
+export interface ConnectionSettings {
+  readonly transport: TransportSettings;
+  readonly serverVersion: string;
+  readonly banner: string;
+  readonly clientAliveIntervalMillis: number;
+  readonly clientAliveCountMax: number;
+  readonly logger: Logger;
+}
+
+export interface ConnectionAddresses {
+  readonly connectionId: string;
+  readonly remoteAddress: string;
+  readonly localAddress: string;
+}
+
+export class SshConnection implements Link {
+  readonly connectionId: string;
+  readonly remoteAddress: string;
+  readonly localAddress: string;
+  readonly #socket: Socket;
+  readonly #settings: ConnectionSettings;
+  readonly #send: (event: ConnectionEvent) => void;
+  readonly #outlet: Outlet;
+  readonly #authentication: UserAuthentication;
+  readonly #channels: Channels;
+  readonly #alive: ClientAlive;
+  #identification: Buffer = Buffer.alloc(0);
+  #clientVersion = "";
+  #transport: Transport | undefined;
+  #negotiated: Negotiated | undefined;
+  #logger: Logger | undefined;
+  /** Nothing is read or written any more but the end of the socket. */
+  #isEnding = false;
+  #isReported = false;
+  #linger: NodeJS.Timeout | undefined;
+
+  constructor(
+    socket: Socket,
+    addresses: ConnectionAddresses,
+    settings: ConnectionSettings,
+    send: (event: ConnectionEvent) => void,
+  ) {
+    this.connectionId = addresses.connectionId;
+    this.remoteAddress = addresses.remoteAddress;
+    this.localAddress = addresses.localAddress;
+    this.#socket = socket;
+    this.#settings = settings;
+    this.#send = send;
+    this.#outlet = new Outlet(socket);
+    const logger = () => this.#log;
+    const sendMessage = (payload: Buffer) => this.#sendMessage(payload);
+    this.#authentication = new UserAuthentication({
+      send: sendMessage,
+      requested: send,
+      succeeded: () => this.#loggedIn(),
+      sessionId: () => this.#requireTransport().sessionId,
+      banner: settings.banner,
+      logger,
+    });
+    this.#channels = new Channels({
+      send: sendMessage,
+      sendFilled: (length, fill) => this.#transport?.send(length, fill),
+      isCongested: () => this.#outlet.isFull || (this.#transport?.isExchangingKeys ?? true),
+      whenClear: (resume) => this.#outlet.whenClear(resume),
+      sendUnimplemented: () => this.#transport?.sendUnimplemented(),
+      globalRequested: (name, reader) => this.#globalRequested(name, reader),
+      emit: send,
+      logger,
+    });
+    this.#alive = new ClientAlive({
+      intervalMillis: settings.clientAliveIntervalMillis,
+      countMax: settings.clientAliveCountMax,
+      ask: () => sendMessage(message(Message.GLOBAL_REQUEST, "keepalive@openssh.com", true)),
+      lost: () => this.#fail(keepAliveLost),
+    });
+    this.#listen();
+  }
+
+  answerFailure(methods: readonly AuthenticationMethod[]): void {
+    this.#authentication.answerFailure(methods);
+  }
+
+  answerKeyAcceptable(): void {
+    this.#authentication.answerKeyAcceptable();
+  }
+
+  answerSuccess(): void {
+    this.#authentication.answerSuccess();
+  }
+
+  showBanner(text: string): void {
+    this.#authentication.showBanner(text);
+  }
+
+  acceptChannel(channel: number): void {
+    this.#channels.acceptChannel(channel);
+  }
+
+  acceptRequest(channel: number): void {
+    this.#channels.get(channel)?.accept();
+  }
+
+  openStreams(channel: number): void {
+    this.#channels.get(channel)?.openStreams();
+  }
+
+  streams(channel: number): ChannelStreams | undefined {
+    return this.#channels.get(channel)?.streams;
+  }
+
+  showFailure(channel: number, text: string): void {
+    this.#channels.get(channel)?.showFailure(text);
+  }
+
+  closeChannel(channel: number, exit: Exit): void {
+    this.#channels.get(channel)?.finish(exit);
+  }
+
+  notifyTerminals(text: string): void {
+    this.#channels.notify(text);
+  }
+
+  disconnect(reason: DisconnectReason, text: string): void {
+    if (this.#isEnding) return;
+    if (this.#transport !== undefined) this.#transport.sendDisconnect(reasonCodes[reason], text);
+    // Whoever has not said that they speak SSH gets plain text.
+    else if (text !== "") this.#outlet.write(Buffer.from(`${text}\r\n`));
+    this.#end();
+  }
+
+  get #log(): Logger {
+    const { connectionId, remoteAddress } = this;
+    this.#logger ??= this.#settings.logger.with({ connectionId, remoteAddr: remoteAddress });
+    return this.#logger;
+  }
+
+  #listen(): void {
+    const socket = this.#socket;
+    socket.on("data", (chunk: Buffer) => this.#receive(chunk));
+    socket.once("end", () => this.#gone());
+    socket.once("close", () => this.#closed());
+    socket.on("error", (error: NodeJS.ErrnoException) => this.#socketFailed(error));
+    this.#outlet.write(Buffer.from(`${this.#settings.serverVersion}\r\n`, "latin1"));
+    socket.resume();
+  }
+
+  #receive(chunk: Buffer): void {
+    if (this.#isEnding) return;
+    this.#alive.heard();
+    try {
+      if (this.#transport === undefined) this.#identify(chunk);
+      else this.#transport.receive(chunk);
+    } catch (error) {
+      this.#fail(this.#refusalOf(error));
+    }
+  }
+
+  /** Reads the client's identification string; only then a transport is made. */
+  #identify(chunk: Buffer): void {
+    const received = Buffer.concat([this.#identification, chunk]);
+    const end = received.indexOf("\n");
+    const isSsh = received.subarray(0, 4).equals(Buffer.from("SSH-").subarray(0, received.length));
+    if (!isSsh || (end === -1 ? received.length : end + 1) > LONGEST_IDENTIFICATION) {
+      throw new ProtocolError("the client does not begin with an identification string");
+    }
+    this.#identification = received;
+    if (end === -1) return;
+    const line = received.toString("latin1", 0, end).replace(/\r$/, "");
+    if (!IDENTIFICATION.test(line))
+      throw new ProtocolError("the client's identification string is malformed");
+    this.#clientVersion = line;
+    this.#identification = Buffer.alloc(0);
+    this.#transport = new Transport(this.#settings.transport, signatureAlgorithms, line, {
+      write: (bytes) => this.#outlet.write(bytes),
+      handshakeCompleted: (negotiated) => this.#handshakeCompleted(negotiated),
+      rekeyed: () => this.#outlet.resume(),
+      message: (payload) => this.#message(payload),
+      disconnected: (reason, text) => this.#disconnected(reason, text),
+    });
+    if (end + 1 < received.length) this.#transport.receive(received.subarray(end + 1));
+  }
+
+  #handshakeCompleted(negotiated: Negotiated): void {
+    this.#negotiated = negotiated;
+    this.#send({
+      type: "handshake.completed",
+      clientVersion: this.#clientVersion,
+      algorithms: describe(negotiated),
+    });
+  }
+
+  #message(payload: Buffer): void {
+    const [type = 0] = payload;
+    if (type >= Message.GLOBAL_REQUEST) {
+      if (!this.#authentication.isDone) throw new ProtocolError("the client did not log in first");
+      return this.#channels.received(payload);
+    }
+    switch (type) {
+      case Message.IGNORE:
+      case Message.UNIMPLEMENTED:
+      case Message.DEBUG:
+      case Message.EXT_INFO:
+        return;
+      case Message.DISCONNECT: {
+        const reader = new Reader(payload);
+        return this.#disconnected(reader.uint32(), reader.string().toString());
+      }
+      case Message.SERVICE_REQUEST:
+        return this.#authentication.serviceRequested(payload);
+      case Message.USERAUTH_REQUEST:
+        return this.#authentication.userAuthenticationRequested(payload);
+      case Message.USERAUTH_INFO_RESPONSE:
+        return this.#authentication.answersReceived(payload);
+      default:
+        this.#transport?.sendUnimplemented();
+    }
+  }
+
+  #loggedIn(): void {
+    this.#sendMessage(hostKeysMessage(this.#settings.transport.hostKeys));
+    this.#alive.start();
+  }
+
+  #globalRequested(name: string, reader: Reader): Buffer | undefined {
+    const { hostKeys } = this.#settings.transport;
+    const negotiated = this.#negotiated?.serverHostKey ?? "";
+    return name === "hostkeys-prove-00@openssh.com"
+      ? hostKeysProof(hostKeys, negotiated, this.#requireTransport().sessionId, reader)
+      : undefined;
+  }
+
+  #sendMessage(payload: Buffer): void {
+    const transport = this.#transport;
+    if (transport === undefined || this.#isEnding) return;
+    transport.sendMessage(payload);
+    if (transport.waiting > MOST_WAITING) {
+      this.#fail(this.#refusalOf(new ProtocolError("the client does not take new keys")));
+    }
+  }
+
+  #requireTransport(): Transport {
+    if (this.#transport === undefined) throw new Error("the client has not identified itself");
+    return this.#transport;
+  }
+
+  /** SSH_MSG_DISCONNECT of the client: nothing may be sent any more. */
+  #disconnected(reason: number, text: string): void {
+    if (reason !== reasonCodes.byApplication) {
+      const quote = text.replace(/\p{Cc}/gu, " ").slice(0, LONGEST_QUOTE);
+      this.#log.debug("SSH_DISCONNECTED", "The client said why it disconnects", { reason, text: quote });
+    }
+    this.#gone();
+  }
+
+  /** The client is gone, or wants to be. */
+  #gone(): void {
+    this.#end();
+    this.#report({ type: "peer.disconnected" });
+  }
+
+  #fail(refusal: Refusal): void {
+    this.#report({ type: "peer.failed", refusal });
+    // The machine has disconnected by now, unless it is gone or in the middle of something else.
+    this.disconnect("protocolError", refusal.userMessage);
+  }
+
+  #report(event: ConnectionEvent): void {
+    if (this.#isReported) return;
+    this.#isReported = true;
+    this.#send(event);
+  }
+
+  #socketFailed(error: NodeJS.ErrnoException): void {
+    if (error.code === "ETIMEDOUT") this.#report({ type: "peer.failed", refusal: keepAliveLost });
+    else this.#log.debug("SSH_DISCONNECTED", "The client's socket failed", { error: error.message });
+  }
+
+  /** Gives everything up but the socket, which gets a while to deliver what was written. */
+  #end(): void {
+    if (this.#isEnding) return;
+    this.#isEnding = true;
+    this.#alive.stop();
+    this.#authentication.close();
+    this.#channels.close();
+    this.#transport?.close();
+    const socket = this.#socket;
+    if (socket.destroyed) return;
+    socket.end();
+    // What the client still sends is read and dropped: unread data would make the system drop our last words.
+    socket.resume();
+    this.#linger = setTimeout(() => socket.destroy(), LINGER_MILLIS);
+  }
+
+  #closed(): void {
+    clearTimeout(this.#linger);
+    this.#gone();
+  }
+
+  #refusalOf(error: unknown): Refusal {
+    const { message, name } = error instanceof Error ? error : new Error(String(error));
+    const details = { error: message, clientVersion: this.#clientVersion };
+    // Other classes of errors are not the client's doing.
+    const isBug = name !== "Error";
+    return this.#negotiated === undefined
+      ? {
+          code: "SSH_HANDSHAKE_FAILED",
+          level: isBug ? "error" : "info",
+          userMessage: "The key exchange failed. Please check that your SSH client is up to date.",
+          message: "The client broke off or broke the key exchange",
+          details,
+        }
+      : {
+          code: "SSH_DECODE_FAILED",
+          level: isBug ? "error" : "notice",
+          userMessage: "Your SSH client sent something that this server does not understand.",
+          message: "The client broke the SSH protocol",
+          details,
+        };
+  }
+}
+
+const keepAliveLost: Refusal = {
+  code: "SSH_KEEPALIVE_NORESP",
+  level: "info",
+  userMessage: "Your SSH client does not answer any more.",
+  message: "The client did not give a sign of life",
+  details: {},
+};
+
+/** For the log: key exchange, host key, then cipher and MAC of each direction when they differ. */
+const describe = ({ kex, serverHostKey, cs, sc }: Negotiated): string => {
+  const direction = ({ cipher, mac }: Negotiated["cs"]) =>
+    /gcm|poly1305/.test(cipher) ? cipher : `${cipher} ${mac}`;
+  const [up, down] = [direction(cs), direction(sc)];
+  return `${kex} ${serverHostKey} ${up === down ? up : `${up} ${down}`}`;
+};

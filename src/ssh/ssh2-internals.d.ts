@@ -1,0 +1,122 @@
+/** What src/ssh/ssh2-extension.ts uses of ssh2's insides, as version 1.17 has them. */
+declare module "ssh2/lib/protocol/Protocol.js" {
+  import type { KexInit } from "ssh2/lib/protocol/kex.js";
+
+  export interface NegotiatedDirection {
+    readonly cipher: string;
+    readonly mac: string;
+  }
+
+  export interface Negotiated {
+    readonly kex: string;
+    readonly serverHostKey: string;
+    readonly cs: NegotiatedDirection;
+    readonly sc: NegotiatedDirection;
+  }
+
+  /** What a key exchange needs of a host key. */
+  export interface SigningKey {
+    readonly type: string;
+    getPublicSSH(): Buffer;
+    sign(data: Buffer, hash?: string): Buffer | Error;
+  }
+
+  export interface ProtocolOptions {
+    readonly server: true;
+    readonly hostKeys: Readonly<Record<string, SigningKey>>;
+    /** The identification string without `SSH-2.0-`. */
+    readonly ident: Buffer;
+    readonly offer: KexInit;
+    readonly onWrite: (data: Uint8Array) => void;
+    readonly onError: (error: Error & { readonly level?: string }) => void;
+    readonly onHeader: () => void;
+    readonly onHandshakeComplete: (negotiated: Negotiated) => void;
+    readonly messageHandlers: {
+      readonly DISCONNECT: (protocol: Protocol, reason: number, text: string) => void;
+    };
+  }
+
+  /** What a decryptor's caller does next: nothing means "go on with the next packet". */
+  export type AfterPayload = number | false | undefined;
+
+  export default class Protocol {
+    constructor(options: ProtocolOptions);
+    parse(chunk: Buffer, start: number, end: number): void;
+    rekey(): void;
+    disconnect: (reason: number) => void;
+    cleanup(): void;
+    _destruct: () => void;
+    /** Reads the first packets, up to the first keys; replaced by `_decipher` of the new keys. */
+    _decipher: { inSeqno: number; _onPayload: (payload: Buffer) => AfterPayload };
+    /** Takes every decrypted payload outside key exchanges. */
+    _onPayload: (payload: Buffer) => AfterPayload;
+    _onHandshakeComplete: (negotiated: Negotiated) => void;
+    /** Our SSH_MSG_KEXINIT while a key exchange is under way. */
+    readonly _kexinit: Buffer | undefined;
+    /** Payloads that wait for a key exchange to end. */
+    readonly _queue: readonly Buffer[] | undefined;
+    readonly _kex:
+      | { readonly sessionID: Buffer; remoteExtInfoEnabled: boolean; readonly _sentNEWKEYS: boolean }
+      | undefined;
+    _skipNextInboundPacket: boolean;
+    readonly _packetRW: {
+      readonly write: {
+        readonly allocStart: number;
+        readonly allocStartKEX: number;
+        alloc(length: number, evenInKeyExchange?: boolean): Buffer;
+        finalize(packet: Buffer, evenInKeyExchange?: boolean): Buffer;
+      };
+    };
+  }
+}
+
+declare module "ssh2/lib/protocol/kex.js" {
+  interface Direction {
+    readonly cipher: readonly string[];
+    readonly mac: readonly string[];
+    readonly compress: readonly string[];
+    readonly lang: readonly string[];
+  }
+
+  class KexInit {
+    constructor(offer: {
+      readonly kex: readonly string[];
+      readonly serverHostKey: readonly string[];
+      readonly cs: Direction;
+      readonly sc: Direction;
+    });
+  }
+  const kex: { KexInit: typeof KexInit };
+
+  export type { KexInit };
+  export default kex;
+}
+
+declare module "ssh2/lib/protocol/crypto.js" {
+  const crypto: {
+    /** Whether the native add-on was built and loaded. */
+    readonly bindingAvailable: boolean;
+    /** Settles when the fallback for the add-on is ready. */
+    readonly init: Promise<void>;
+  };
+  export default crypto;
+}
+
+declare module "ssh2/lib/protocol/utils.js" {
+  import type Protocol from "ssh2/lib/protocol/Protocol.js";
+
+  const utils: {
+    /** Encrypts and writes a packet, or queues it while keys are exchanged unless `bypass` is set. */
+    sendPacket(protocol: Protocol, packet: Buffer, bypass?: boolean): boolean;
+  };
+  export default utils;
+}
+
+declare module "ssh2/lib/protocol/constants.js" {
+  const constants: {
+    readonly SUPPORTED_CIPHER: readonly string[];
+    readonly SUPPORTED_KEX: readonly string[];
+    readonly SUPPORTED_MAC: readonly string[];
+  };
+  export default constants;
+}

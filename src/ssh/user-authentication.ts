@@ -1,0 +1,262 @@
+/**
+ * The server's half of the SSH authentication protocol (RFC 4252): reads requests, one at a time in their order,
+ * and writes what is decided about them elsewhere.
+ */
+import { Redacted } from "effect";
+import type { AuthenticationRequested } from "../../machines/authentication.ts";
+import type { AuthenticationMethod, Credential } from "../../machines/facts.ts";
+import type { Logger } from "../log/logger.ts";
+import { InteractionEnded, type Questions } from "./credentials.ts";
+import { canSignWith, fingerprintOf, isSignatureOf, readPublicKey } from "./public-key.ts";
+import { decodeUtf8, isPlainText, Message, message, ProtocolError, Reader, string } from "./wire.ts";
+
+/** Longer user names are refused (Linux allows 32, Active Directory 256). */
+const LONGEST_USERNAME_BYTES = 256;
+/** How many requests a client may send before the first is answered. */
+const MOST_WAITING = 10;
+const MOST_PROMPTS = 32;
+
+/** What this protocol needs of its connection. */
+export interface AuthenticationPort {
+  readonly send: (payload: Buffer) => void;
+  readonly requested: (event: AuthenticationRequested) => void;
+  readonly succeeded: () => void;
+  readonly sessionId: () => Buffer;
+  /** Shown when authentication begins. */
+  readonly banner: string;
+  readonly logger: () => Logger;
+}
+
+/** One SSH_MSG_USERAUTH_REQUEST. */
+interface Request {
+  readonly username: string;
+  readonly method: string;
+  /** The message, read up to the method's own fields. */
+  readonly reader: Reader;
+  readonly payload: Buffer;
+}
+
+interface Attempt {
+  readonly method: string;
+  /** Of a public key request without a signature: the fields of SSH_MSG_USERAUTH_PK_OK. */
+  readonly probe?: readonly [algorithm: string, blob: Buffer];
+  /** Questions that wait for SSH_MSG_USERAUTH_INFO_RESPONSE. */
+  asked?: Asked | undefined;
+  /** The client began another attempt in the middle of this one: its end is not to be answered (section 5.1). */
+  isAbandoned?: boolean;
+}
+
+interface Asked {
+  readonly count: number;
+  readonly answer: (answers: readonly Redacted.Redacted<string>[]) => void;
+  readonly end: (error: InteractionEnded) => void;
+}
+
+export class UserAuthentication {
+  readonly #port: AuthenticationPort;
+  readonly #waiting: Request[] = [];
+  #hasBegun = false;
+  #isDone = false;
+  #attempt: Attempt | undefined;
+
+  constructor(port: AuthenticationPort) {
+    this.#port = port;
+  }
+
+  /** Whether the client is logged in. */
+  get isDone(): boolean {
+    return this.#isDone;
+  }
+
+  /** SSH_MSG_SERVICE_REQUEST (RFC 4253 section 10). */
+  serviceRequested(payload: Buffer): void {
+    const service = new Reader(payload).name();
+    if (service !== "ssh-userauth" || this.#hasBegun) {
+      throw new ProtocolError("the client asked for a service that is not available");
+    }
+    this.#hasBegun = true;
+    this.#port.send(message(Message.SERVICE_ACCEPT, service));
+    if (this.#port.banner !== "") this.showBanner(this.#port.banner);
+  }
+
+  /** SSH_MSG_USERAUTH_REQUEST. */
+  userAuthenticationRequested(payload: Buffer): void {
+    // Section 5.1: what comes after success is ignored without a word.
+    if (this.#isDone) return;
+    if (!this.#hasBegun) throw new ProtocolError("authentication was not asked for");
+    const reader = new Reader(payload);
+    const username = this.#readUsername(reader.string());
+    const service = reader.name();
+    const method = reader.name();
+    if (service !== "ssh-connection") throw new ProtocolError("the client asked for an unknown service");
+    const request = { username: username ?? "", method, reader, payload };
+    const attempt = this.#attempt;
+    if (attempt === undefined) return this.#begin(request);
+    if (this.#waiting.push(request) > MOST_WAITING) {
+      throw new ProtocolError("too many authentication requests at once");
+    }
+    if (attempt.method === "keyboard-interactive") {
+      attempt.isAbandoned = true;
+      this.#endQuestions(attempt, "The client began another attempt");
+    }
+  }
+
+  /** SSH_MSG_USERAUTH_INFO_RESPONSE (RFC 4256 section 3.4). */
+  answersReceived(payload: Buffer): void {
+    const attempt = this.#attempt;
+    const asked = attempt?.asked;
+    // Answers may cross with the end of their questions on the wire.
+    if (attempt === undefined || asked === undefined) return;
+    const reader = new Reader(payload);
+    const count = reader.uint32();
+    if (count !== asked.count) return this.#endQuestions(attempt, "The number of answers is wrong");
+    const answers: Redacted.Redacted<string>[] = [];
+    for (let index = 0; index < count; index++) {
+      const answer = reader.text();
+      if (answer === undefined) return this.#endQuestions(attempt, "An answer is not UTF-8");
+      answers.push(Redacted.make(answer));
+    }
+    attempt.asked = undefined;
+    asked.answer(answers);
+  }
+
+  /** The connection is over: nobody answers questions any more. */
+  close(): void {
+    this.#waiting.length = 0;
+    if (this.#attempt !== undefined) this.#endQuestions(this.#attempt, "The client is gone");
+    this.#attempt = undefined;
+  }
+
+  answerFailure(methods: readonly AuthenticationMethod[]): void {
+    this.#answer(message(Message.USERAUTH_FAILURE, methods.join(","), false));
+  }
+
+  answerKeyAcceptable(): void {
+    const probe = this.#attempt?.probe;
+    if (probe !== undefined) this.#answer(message(Message.USERAUTH_PK_OK, ...probe));
+  }
+
+  answerSuccess(): void {
+    if (this.#attempt === undefined || this.#isDone) return;
+    this.#isDone = true;
+    this.#attempt = undefined;
+    this.#waiting.length = 0;
+    this.#port.send(message(Message.USERAUTH_SUCCESS));
+    this.#port.succeeded();
+  }
+
+  /** SSH_MSG_USERAUTH_BANNER (section 5.4), possible until success. */
+  showBanner(text: string): void {
+    if (this.#isDone || !this.#hasBegun) return;
+    const lines = `${text}\n`.replace(/\r?\n/g, "\r\n").replace(/(\r\n)+$/, "\r\n");
+    this.#port.send(message(Message.USERAUTH_BANNER, lines, ""));
+  }
+
+  #answer(payload: Buffer): void {
+    const attempt = this.#attempt;
+    if (attempt === undefined || this.#isDone) return;
+    this.#attempt = undefined;
+    if (!attempt.isAbandoned) this.#port.send(payload);
+    const next = this.#waiting.shift();
+    if (next !== undefined) this.#begin(next);
+  }
+
+  #begin(request: Request): void {
+    const { username, method } = request;
+    const attempt = this.#attemptOf(request);
+    this.#attempt = attempt;
+    const credential = username === "" ? undefined : this.#credentialOf(request, attempt);
+    this.#port.requested({ type: "authentication.requested", username, method, credential });
+  }
+
+  #attemptOf({ method, reader, payload }: Request): Attempt {
+    if (method !== "publickey") return { method };
+    const fields = new Reader(payload, reader.position);
+    return fields.boolean() ? { method } : { method, probe: [fields.name(), fields.string()] };
+  }
+
+  /** What the client offers; undefined when it is nothing that could ever be accepted. */
+  #credentialOf(request: Request, attempt: Attempt): Credential | undefined {
+    switch (request.method) {
+      case "password":
+        return this.#passwordOf(request.reader);
+      case "publickey":
+        return this.#publicKeyOf(request);
+      case "keyboard-interactive":
+        return { method: "keyboard-interactive", ask: (questions) => this.#ask(attempt, questions) };
+      default:
+        return undefined;
+    }
+  }
+
+  #passwordOf(reader: Reader): Credential | undefined {
+    const isChange = reader.boolean();
+    const password = reader.text();
+    if (isChange || password === undefined) {
+      this.#refused(isChange ? "The client wants to change a password" : "A password is not UTF-8");
+      return undefined;
+    }
+    return { method: "password", password: Redacted.make(password) };
+  }
+
+  #publicKeyOf({ reader, payload }: Request): Credential | undefined {
+    const signed = reader.boolean();
+    const algorithm = reader.name();
+    const blob = reader.string();
+    const key = readPublicKey(blob);
+    if (key === undefined || !canSignWith(key, algorithm)) {
+      this.#refused("A key or signature algorithm is not supported", algorithm);
+      return undefined;
+    }
+    const end = reader.position;
+    const signature = signed ? reader.string() : undefined;
+    // Section 7: the signature is over the session's id and the request up to the signature.
+    const verify = () =>
+      signature !== undefined &&
+      isSignatureOf(
+        key,
+        algorithm,
+        signature,
+        Buffer.concat([string(this.#port.sessionId()), payload.subarray(0, end)]),
+      );
+    return {
+      method: "publickey",
+      algorithm,
+      fingerprint: fingerprintOf(blob),
+      signed,
+      key: `${key.type} ${blob.toString("base64")}`,
+      verify,
+    };
+  }
+
+  #ask(attempt: Attempt, questions: Questions): Promise<readonly Redacted.Redacted<string>[]> {
+    return new Promise((resolve, reject) => {
+      const { title, instruction, prompts } = questions;
+      if (this.#attempt !== attempt || attempt.isAbandoned || prompts.length > MOST_PROMPTS) {
+        reject(new InteractionEnded({ message: "The attempt is over" }));
+        return;
+      }
+      attempt.asked = { count: prompts.length, answer: resolve, end: reject };
+      const fields = prompts.flatMap(({ text, echo }) => [text, echo]);
+      const count = { uint32: prompts.length };
+      this.#port.send(message(Message.USERAUTH_INFO_REQUEST, title, instruction, "", count, ...fields));
+    });
+  }
+
+  #endQuestions(attempt: Attempt, reason: string): void {
+    const { asked } = attempt;
+    attempt.asked = undefined;
+    asked?.end(new InteractionEnded({ message: reason }));
+  }
+
+  #readUsername(bytes: Buffer): string | undefined {
+    const username = bytes.length > LONGEST_USERNAME_BYTES ? undefined : decodeUtf8(bytes);
+    if (username !== undefined && username !== "" && isPlainText(username)) return username;
+    this.#refused("A user name is empty, too long, not UTF-8 or has control characters");
+    return undefined;
+  }
+
+  #refused(message: string, algorithm?: string): void {
+    this.#port.logger().debug("SSH_AUTH_FAILED", message, algorithm === undefined ? {} : { algorithm });
+  }
+}
