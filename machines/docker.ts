@@ -327,7 +327,11 @@ export const dockerMachine = setup({
               {
                 guard: { type: "exists", params: ({ event }) => event.output },
                 target: "found",
-                actions: assign(({ event }) => ({ container: event.output, tooling: undefined })),
+                actions: assign(({ event }) => ({
+                  container: event.output,
+                  isNew: false,
+                  tooling: undefined,
+                })),
               },
               { guard: "mayCreate", target: "#docker.image" },
               {

@@ -9,7 +9,6 @@ import {
   factsOf,
   findContainer as find,
   lookForTooling,
-  removeContainer,
   startContainer as start,
   unpauseContainer,
 } from "./containers.ts";
@@ -24,7 +23,7 @@ import {
 } from "./failures.ts";
 import { CONNECTION_ID, connectionLabels, MODE, persistentLabels } from "./labels.ts";
 import { IDLE_BY_SHELL } from "./launch.ts";
-import { scopedContainer } from "./lifetime.ts";
+import { removeSurely, scopedContainer } from "./lifetime.ts";
 
 /** How often a container is looked at that is between two states. */
 const SETTLING_POLL = Schedule.spaced("200 millis");
@@ -118,13 +117,7 @@ export const containerSteps = (benchFor: Workshop) => {
     });
 
   const discardContainer: OnContainer = ({ container, ...provisioning }) =>
-    Effect.gen(function* () {
-      const { engine, timeouts } = yield* benchFor(provisioning);
-      yield* Effect.mapError(
-        removeContainer(engine, container.id, timeouts.containerStop),
-        explained(ContainerStartFailed, "The container could not be discarded", { container: container.id }),
-      );
-    });
+    Effect.flatMap(benchFor(provisioning), (bench) => removeSurely(bench, container.id));
 
   const inspectContainer = ({
     container,
