@@ -162,8 +162,9 @@ export class ProgramStreams {
     socket.on("close", go);
   }
 
+  /** A terminal has no end of input, and the Engine would take it for the end of the output. */
   #sendEnd(done: () => void): void {
-    if (this.#socket.writable) this.#socket.end();
+    if (this.stderr !== undefined && this.#socket.writable) this.#socket.end();
     done();
   }
 

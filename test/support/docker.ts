@@ -1,0 +1,121 @@
+/**
+ * A real Docker Engine (Debian's docker.io) on a socket of its own, with everything it keeps in one directory that is
+ * gone afterwards. Needs root. It has no network but "none" and "host", so that nothing outside is touched.
+ */
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import Dockerode from "dockerode";
+import { type Running, run, start, transcriptOf } from "./command.ts";
+import { type ImageOptions, imageArchive } from "./docker-images.ts";
+import { directory, eventually } from "./resources.ts";
+
+export interface TestEngine extends AsyncDisposable {
+  /** As a configuration names it: `unix:///…/docker.sock`. */
+  readonly host: string;
+  readonly socketPath: string;
+  /** A client of the test's own, apart from the one under test. */
+  readonly docker: Dockerode;
+  /** Makes an image from busybox; tells its id. */
+  readonly image: (name: string, options?: ImageOptions) => Promise<string>;
+  /** All containers, whatever their state. */
+  readonly containers: () => Promise<readonly Dockerode.ContainerInfo[]>;
+  /** SIGKILL; what ran goes on without it until the Engine is started again. */
+  readonly kill: () => Promise<void>;
+  /** Stops it in an orderly way. */
+  readonly stop: () => Promise<void>;
+  /** After `kill` or `stop`. */
+  readonly start: () => Promise<void>;
+}
+
+export const startEngine = async (): Promise<TestEngine> => {
+  const home = await directory();
+  const socketPath = join(home.path, "docker.sock");
+  const docker = new Dockerode({ socketPath });
+  let dockerd: Running | undefined;
+
+  const launch = async (): Promise<void> => {
+    dockerd = start("/usr/sbin/dockerd", [
+      ...["--host", `unix://${socketPath}`],
+      ...["--data-root", join(home.path, "data")],
+      ...["--exec-root", join(home.path, "exec")],
+      ...["--pidfile", join(home.path, "docker.pid")],
+      ...[
+        "--bridge",
+        "none",
+        "--iptables=false",
+        "--ip6tables=false",
+        "--ip-forward=false",
+        "--ip-masq=false",
+      ],
+    ]);
+    dockerd.stdin.end();
+    dockerd.stdout.resume();
+    await transcriptOf(dockerd.stderr).waitFor("API listen on");
+  };
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
+    dockerd?.kill(signal);
+    await dockerd?.ending;
+    dockerd = undefined;
+  };
+
+  try {
+    await launch();
+  } catch (error) {
+    await cleanUp(home.path);
+    await home[Symbol.asyncDispose]();
+    throw error;
+  }
+  return {
+    host: `unix://${socketPath}`,
+    socketPath,
+    docker,
+    image: async (name, options) => {
+      const answer = await docker.importImage(await imageArchive(options));
+      const id = await new Promise<string>((resolve, reject) => {
+        docker.modem.followProgress(answer, (error: Error | null, output: Array<{ status?: string }>) =>
+          error === null ? resolve(output.at(-1)?.status ?? "") : reject(error),
+        );
+      });
+      const separator = name.lastIndexOf(":");
+      const [repo, tag] =
+        separator > name.lastIndexOf("/")
+          ? [name.slice(0, separator), name.slice(separator + 1)]
+          : [name, "latest"];
+      await docker.getImage(id).tag({ repo, tag });
+      return id;
+    },
+    containers: () => docker.listContainers({ all: true }),
+    kill: () => end("SIGKILL"),
+    stop: () => end("SIGTERM"),
+    start: launch,
+    [Symbol.asyncDispose]: async () => {
+      await end("SIGTERM");
+      await cleanUp(home.path);
+      await home[Symbol.asyncDispose]();
+    },
+  };
+};
+
+/** An Engine that was killed leaves containerd, its shims and mounts behind: all of them name the directory. */
+const cleanUp = async (home: string): Promise<void> => {
+  await eventually(async () => {
+    const left = await processesOf(home);
+    for (const pid of left) process.kill(pid, "SIGKILL");
+    return left.length === 0;
+  }, `the processes of the Engine in ${home} are gone`);
+  const mounts = (await readFile("/proc/self/mounts", "utf8"))
+    .split("\n")
+    .map((line) => line.split(" ")[1] ?? "")
+    .filter((path) => path.startsWith(`${home}/`));
+  for (const path of mounts.toReversed()) await run("umount", ["--lazy", path]);
+};
+
+const processesOf = async (home: string): Promise<readonly number[]> => {
+  const found: number[] = [];
+  for (const name of await readdir("/proc")) {
+    if (!/^\d+$/.test(name) || Number(name) === process.pid) continue;
+    const commandLine = await readFile(`/proc/${name}/cmdline`, "utf8").catch(() => "");
+    if (commandLine.includes(`${home}/`)) found.push(Number(name));
+  }
+  return found;
+};
