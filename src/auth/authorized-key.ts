@@ -1,5 +1,5 @@
 /** Lines of OpenSSH's authorized_keys format (sshd(8), AUTHORIZED_KEYS FILE FORMAT). */
-import { type ParsedKey, utils } from "ssh2";
+import ssh2, { type ParsedKey } from "ssh2";
 
 /** A key, and nothing else of the line. */
 export interface AuthorizedKey {
@@ -32,7 +32,7 @@ export const readAuthorizedKey = (line: string): AuthorizedKey | string => {
       ? "has options before the key type: they are not supported, and without them the key could do more than it should"
       : `expected a line that begins with one of ${keyTypes.join(", ")}`;
   }
-  const parsed = utils.parseKey(line.trim().replace(/\s+/, " "));
+  const parsed = ssh2.utils.parseKey(line.trim().replace(/\s+/, " "));
   return parsed instanceof Error || !isOfType(parsed, type)
     ? "is not a complete key"
     : { blob: parsed.getPublicSSH().toString("base64") };

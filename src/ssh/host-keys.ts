@@ -5,7 +5,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { Effect, Redacted } from "effect";
-import { utils } from "ssh2";
+import ssh2 from "ssh2";
 import type { SigningKey } from "ssh2/lib/protocol/Protocol.js";
 import { isPemText, type PemUnreadable, readSecretPem } from "../config/pem.ts";
 import type { Ssh } from "../config/sections/ssh.ts";
@@ -78,13 +78,13 @@ export class HostKey implements SigningKey {
 
 const isEncrypted = (pem: string): boolean =>
   /BEGIN ENCRYPTED PRIVATE KEY|Proc-Type: 4,ENCRYPTED/.test(pem) ||
-  /encrypted/i.test(errorOf(utils.parseKey(pem))?.message ?? "");
+  /encrypted/i.test(errorOf(ssh2.utils.parseKey(pem))?.message ?? "");
 
 const errorOf = (value: unknown): Error | undefined => (value instanceof Error ? value : undefined);
 
 /** Node.js reads PEM; OpenSSH's own format is read by ssh2, which writes it as PEM. */
 const readPrivateKey = (pem: string): KeyObject | undefined => {
-  const parsed = utils.parseKey(pem);
+  const parsed = ssh2.utils.parseKey(pem);
   for (const text of [pem, parsed instanceof Error ? null : parsed.getPrivatePEM()]) {
     try {
       if (typeof text === "string") return createPrivateKey(text);

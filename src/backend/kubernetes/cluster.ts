@@ -42,7 +42,12 @@ export class Cluster {
   readonly lacks = { shell: new Set<string>(), agent: new Set<string>() };
   readonly #access: ClusterAccess;
 
-  private constructor(access: ClusterAccess, connection: KubernetesConnection, timeout: Duration.Duration, logger: Logger) {
+  private constructor(
+    access: ClusterAccess,
+    connection: KubernetesConnection,
+    timeout: Duration.Duration,
+    logger: Logger,
+  ) {
     this.#access = access;
     const throttle = new Throttle(connection.qps, connection.burst);
     this.api = podApi({ access, throttle, timeout, logger });

@@ -13,6 +13,8 @@
  * background process takes the frames apart into a pipe, which has an end.
  */
 
+import type { Preface } from "./channels.ts";
+
 /** How the program's input goes over the wire: as it is, in frames for `dd`, or in lines for the shell's `printf`. */
 export type InputMode = "raw" | "dd" | "printf";
 
@@ -28,8 +30,9 @@ export interface Started {
 }
 
 /**
- * Arguments: nonce, terminal settings (words for stty, each group ended by `;`), path of the guest agent, then the
- * program. Variables begin with two underscores and are not exported. `set -f`: `^?` is a key and not a file name.
+ * Arguments: nonce, terminal settings (words for stty, each group ended by `;`: one that an old stty doesn't know
+ * must not cost the others), path of the guest agent, then the program. Variables begin with two underscores and are
+ * not exported. `set -f`: `^?` is a key and not a file name.
  */
 const script = `set -f
 __n=$1 __s=$2 __a=$3 __b= __g=0 __h=0
@@ -43,7 +46,8 @@ case $__l in
 esac
 done
 __m=$__l
-while [ -n "$__s" ]; do stty \${__s%%;*} 2>/dev/null; __s=\${__s#*;}; done
+IFS='; '
+[ -z "$__s" ] || stty $__s 2>/dev/null || while [ -n "$__s" ]; do stty \${__s%%;*} 2>/dev/null; __s=\${__s#*;}; done
 read -r __l 2>/dev/null </proc/$$/stat && __l=\${__l##*) } && __l=\${__l#* } && __l=\${__l#* } && [ "\${__l%% *}" = $$ ] && __g=$$
 [ -n "$__a" ] && [ -x "$__a" ] && __h=1
 if [ "$__m" = r ]; then
@@ -152,25 +156,48 @@ const pieces = (chunk: Buffer, length: number): Buffer[] =>
     chunk.subarray(index * length, (index + 1) * length),
   );
 
-const inputModes: Readonly<Record<string, InputMode>> = { r: "raw", d: "dd", p: "printf" };
+/** Reads the script's line, and on a terminal the echo of its orders before it; what comes after is the program's. */
+export class Announcement implements Preface {
+  /** Settles with what the line says, or undefined when the output ended without it. */
+  readonly made: Promise<Started | undefined>;
+  readonly #nonce: string;
+  #resolve: (started: Started | undefined) => void = () => undefined;
+  #held: Buffer | undefined = Buffer.alloc(0);
 
-/** Output of the script that is not from the program: its line, and on a terminal the echo of its orders before it. */
-export interface Announcement {
-  readonly started: Started;
-  /** What the program itself wrote. */
-  readonly rest: Buffer;
+  constructor(nonce: string) {
+    this.#nonce = nonce;
+    this.made = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  take(bytes: Buffer): Buffer {
+    if (this.#held === undefined) return bytes;
+    this.#held = Buffer.concat([this.#held, bytes]);
+    const start = this.#held.indexOf(`${this.#nonce} `);
+    const end = start < 0 ? -1 : this.#held.indexOf("\n", start);
+    if (end < 0) return Buffer.alloc(0);
+    const rest = this.#held.subarray(end + 1);
+    const started = read(this.#held.toString("latin1", start, end));
+    this.#held = undefined;
+    this.#resolve(started);
+    return rest;
+  }
+
+  /** What a launcher that never came to its line said is for the log and not for the user: see `unread`. */
+  end(): Buffer {
+    this.#resolve(undefined);
+    return Buffer.alloc(0);
+  }
+
+  get unread(): string {
+    return this.#held?.toString() ?? "";
+  }
 }
 
-/** Finds the script's line in what was written so far; undefined while it is not complete. */
-export const findAnnouncement = (nonce: string, output: Buffer): Announcement | undefined => {
-  const start = output.indexOf(`${nonce} `);
-  const end = start < 0 ? -1 : output.indexOf("\n", start);
-  if (end < 0) return undefined;
-  const [, mode = "", pid, group, agent] = output.toString("latin1", start, end).trimEnd().split(" ");
-  const input = inputModes[mode];
-  if (input === undefined) return undefined;
-  return {
-    started: { input, pid: Number(pid), group: Number(group), agent: agent === "1" },
-    rest: output.subarray(end + 1),
-  };
+const inputModes: Readonly<Record<string, InputMode>> = { r: "raw", d: "dd", p: "printf" };
+
+const read = (line: string): Started => {
+  const [, mode = "", pid, group, agent] = line.trimEnd().split(" ");
+  return { input: inputModes[mode] ?? "raw", pid: Number(pid), group: Number(group), agent: agent === "1" };
 };

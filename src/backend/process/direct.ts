@@ -1,6 +1,6 @@
 /**
  * Runs a program as the daemon's own child, in a session of its own. Without a terminal it is a single spawn; with
- * one, /bin/sh makes the terminal the session's controlling one, sets its modes and becomes the program.
+ * one, /bin/sh makes it the session's controlling terminal and becomes the program.
  */
 import { type SpawnOptions, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -16,7 +16,7 @@ export interface DirectProgram {
   readonly directory: string;
   /** File descriptors of standard input, output and error. */
   readonly streams: readonly [number, number, number];
-  readonly terminal: { readonly path: string; readonly preparation: string } | undefined;
+  readonly terminal: { readonly path: string } | undefined;
 }
 
 /** How often what is left of a session is looked for while it is being ended. */
@@ -62,15 +62,8 @@ export const launchDirect = ({
 /** To open a terminal makes it the controlling one of a session leader that has none. */
 const onTerminal = (
   command: readonly string[],
-  { path, preparation }: { path: string; preparation: string },
-): readonly [string, ...string[]] => [
-  "/bin/sh",
-  "-c",
-  `: <"$1"; shift; ${preparation}exec "$@"`,
-  "sh",
-  path,
-  ...command,
-];
+  { path }: { readonly path: string },
+): readonly [string, ...string[]] => ["/bin/sh", "-c", ': <"$1"; shift; exec "$@"', "sh", path, ...command];
 
 const neverStarted = (failed: Promise<unknown[]>, file: string): Launched => ({
   started: Effect.flatMap(

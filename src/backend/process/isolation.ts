@@ -91,7 +91,7 @@ const tryOut = (sandbox: Sandbox): Effect.Effect<string | undefined> =>
           arguments: [],
           variables: {},
           streams: [nowhere, nowhere, nowhere],
-          terminal: undefined,
+          hasTerminal: false,
         });
         const verdict = Effect.andThen(probe.started, probe.ended).pipe(
           Effect.map(verdictOn),

@@ -1,7 +1,9 @@
 /**
- * Terminal modes (RFC 4254 section 8, and IUTF8 of RFC 8160) as arguments of stty(1), which knows them on every
- * system. What a pseudoterminal does not have (parity, character size, VDSUSP, VSTATUS, ...) is left out, as in sshd.
+ * Sets terminal modes (RFC 4254 section 8, and IUTF8 of RFC 8160) by stty(1), which knows them on every system. What
+ * a pseudoterminal does not have (parity, character size, VDSUSP, VSTATUS, ...) is left out, as in sshd.
  */
+import { spawn } from "node:child_process";
+import { Effect } from "effect";
 
 const characters: Readonly<Record<string, string>> = {
   VINTR: "intr",
@@ -40,6 +42,37 @@ const rates: ReadonlySet<number> = new Set([
 /** The value by which RFC 4254 switches a special character off. */
 const DISABLED = 255;
 const DELETE = 127;
+
+/**
+ * stty sets everything or nothing: where it refuses something, the modes are set one by one.
+ * @param stty its path; without it nothing can be set
+ * @param terminal a file descriptor
+ * @returns what could not be set
+ */
+export const setModes = (
+  stty: string | undefined,
+  terminal: number,
+  modes: Readonly<Record<string, number>>,
+): Effect.Effect<readonly string[]> =>
+  Effect.gen(function* () {
+    const groups = sttyModes(modes);
+    if (groups.length === 0) return [];
+    if (stty === undefined) return Object.keys(modes);
+    if (yield* accepts(stty, terminal, groups.flat())) return [];
+    const refused: string[] = [];
+    for (const group of groups) {
+      if (!(yield* accepts(stty, terminal, group))) refused.push(group.join(" "));
+    }
+    return refused;
+  });
+
+const accepts = (stty: string, terminal: number, words: readonly string[]): Effect.Effect<boolean> =>
+  Effect.callback((resume) => {
+    const child = spawn(stty, words, { cwd: "/", env: {}, stdio: [terminal, "ignore", "ignore"] });
+    child.once("error", () => resume(Effect.succeed(false)));
+    child.once("exit", (status) => resume(Effect.succeed(status === 0)));
+    return Effect.sync(() => child.kill("SIGKILL"));
+  });
 
 /** One group of words for each mode, such as `["intr", "^C"]`, `["-echo"]`, `["ispeed", "38400"]`. */
 export const sttyModes = (modes: Readonly<Record<string, number>>): readonly (readonly string[])[] =>

@@ -11,10 +11,9 @@ import { CommandUnusable, ResizeFailed, SignalFailed, StartFailed } from "./fail
 import { type BoundFile, boundFiles } from "./files.ts";
 import type { Launched } from "./launched.ts";
 import type { Libc } from "./libc.ts";
-import { sttyModes } from "./modes.ts";
+import { setModes } from "./modes.ts";
 import { placesOf } from "./places.ts";
 import { launchSandboxed, type Sandbox } from "./sandbox.ts";
-import { quote } from "./shell-words.ts";
 import { openPipes, type ProgramStreams } from "./streams.ts";
 import { openTerminal } from "./terminal.ts";
 import { variablesOf } from "./variables.ts";
@@ -47,6 +46,7 @@ export const startProgram = (
     const streams = yield* Effect.acquireRelease(openStreams(host, request), ({ close }) =>
       Effect.sync(close),
     );
+    yield* prepareTerminal(host, request, streams);
     const launched = yield* Effect.acquireRelease(launch(host, request, command, streams), (program) =>
       end(program, streams, host.logger, request.channel),
     );
@@ -76,6 +76,22 @@ const openStreams = (
       }),
   });
 
+/** Before anything is typed: what is typed early has to be echoed, or not, as the client wants it. */
+const prepareTerminal = (
+  { stty, logger }: ProgramHost,
+  { terminal, channel }: ProgramRequest,
+  { programEnds: [device] }: ProgramStreams,
+): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    if (terminal === undefined) return;
+    const refused = yield* setModes(stty, device, terminal.modes);
+    if (refused.length === 0) return;
+    logger.debug("PROCESS_MODES_REFUSED", "Some terminal modes could not be set", {
+      modes: refused.join(", "),
+      channel,
+    });
+  });
+
 const launch = (
   host: ProgramHost,
   request: ProgramRequest,
@@ -85,23 +101,20 @@ const launch = (
   Effect.try({
     try: () => {
       const { sandbox, placement } = host;
+      const { terminal } = streams;
       const common = {
         command,
         variables: variablesFor(host, request, streams),
         streams: streams.programEnds,
       };
-      const attached = streams.terminal && {
-        path: streams.terminal.path,
-        preparation: preparationOf(host, request),
-      };
       return sandbox === undefined
-        ? launchDirect({ ...common, terminal: attached, directory: placement.home.directory })
+        ? launchDirect({ ...common, terminal, directory: placement.home.directory })
         : launchSandboxed(sandbox, {
             ...common,
-            terminal: attached,
+            hasTerminal: terminal !== undefined,
             arguments: [
               ...homeArguments(placement),
-              ...(attached === undefined ? [] : ["--dev-bind", attached.path, SANDBOX_TERMINAL]),
+              ...(terminal === undefined ? [] : ["--dev-bind", terminal.path, SANDBOX_TERMINAL]),
             ],
           });
     },
@@ -146,14 +159,6 @@ const variablesFor = (
     );
   }
   return variables;
-};
-
-/** stty applies all modes or none: where it doesn't know one, they are set one by one. */
-const preparationOf = ({ stty }: ProgramHost, { terminal }: ProgramRequest): string => {
-  const modes = sttyModes(terminal?.modes ?? {});
-  if (stty === undefined || modes.length === 0) return "";
-  const oneByOne = modes.map((mode) => `${quote([stty, ...mode])};`).join(" ");
-  return `{ ${quote([stty, ...modes.flat()])} || { ${oneByOne} }; } 2>/dev/null; `;
 };
 
 const homeArguments = (placement: FurnishedPlacement): readonly string[] => {

@@ -35,8 +35,8 @@ export interface SandboxedProgram {
   readonly variables: Readonly<Record<string, string>>;
   /** File descriptors of standard input, output and error. */
   readonly streams: readonly [number, number, number];
-  /** Commands of /bin/sh that prepare the terminal, if there is one. */
-  readonly terminal: { readonly preparation: string } | undefined;
+  /** Whether standard input is to be the program's controlling terminal. */
+  readonly hasTerminal: boolean;
 }
 
 const REPORT = 'BEGIN { print "started"; fflush(); print system(ARGV[1]) }';
@@ -119,13 +119,13 @@ const variableArguments = (variables: Readonly<Record<string, string>>): readonl
     value,
   ]);
 
-const scriptOf = ({ setsid }: Sandbox, { command, variables, terminal }: SandboxedProgram): string => {
+const scriptOf = ({ setsid }: Sandbox, { command, variables, hasTerminal }: SandboxedProgram): string => {
   const restore =
     STANDARD_BEHAVIOUR in variables
       ? `export ${STANDARD_BEHAVIOUR}="$${PUT_ASIDE}"; unset ${PUT_ASIDE}; `
       : "";
-  const words = quote([setsid, ...(terminal === undefined ? [] : ["-c"]), ...command]);
-  return `${restore}${terminal?.preparation ?? ""}exec ${words} >&3 2>&4 3>&- 4>&-`;
+  const words = quote([setsid, ...(hasTerminal ? ["-c"] : []), ...command]);
+  return `${restore}exec ${words} >&3 2>&4 3>&- 4>&-`;
 };
 
 /** The beginning of what a stream says; all of it is read. */

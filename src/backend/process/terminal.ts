@@ -124,7 +124,8 @@ class TerminalOutput extends Readable {
     this.#master = master;
     this.#reader = reader;
     reader.on("data", this.#pass);
-    reader.once("end", () => this.#end());
+    // libuv takes a short read of a closed terminal for its last, and it is not: the kernel may have more.
+    reader.once("end", () => this.#takeAll());
     reader.once("close", () => this.#end());
     reader.on("error", (error) => {
       // The answer to reading when the last program has closed the terminal (pty(7)).
@@ -155,6 +156,12 @@ class TerminalOutput extends Readable {
       if (chunk === null) this.#end();
       else if (!this.push(chunk)) return;
     }
+  }
+
+  #takeAll(): void {
+    for (let chunk = this.#readNow(); chunk !== null && !this.#ended; chunk = this.#readNow())
+      this.push(chunk);
+    this.#end();
   }
 
   #readNow(): Buffer | null {

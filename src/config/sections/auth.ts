@@ -48,11 +48,13 @@ const PublicKey = Schema.Struct({
 });
 
 /** `loginGraceTime`: how long a login with a browser may take, where `ssh.loginGraceTime` is for all others; 0 for ever. */
-const KeyboardInteractive = Schema.Struct({
+export const KeyboardInteractive = Schema.Struct({
   method: defaulted(oneOf(["", "oauth2"]), ""),
   oauth2: section(OAuth2),
   loginGraceTime: defaulted(GoDurationOrZero, "5m"),
 });
+
+export type KeyboardInteractive = typeof KeyboardInteractive.Type;
 
 const Gssapi = Schema.Struct({ method: defaulted(Schema.Literal(""), "") });
 
