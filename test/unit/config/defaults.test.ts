@@ -19,6 +19,40 @@ const tls = {
 
 const httpClient = { url: "", allowRedirects: false, timeout: "2s", cacert: "", cert: "", key: "", ...tls };
 const webhook = { ...httpClient, authTimeout: "1m0s" };
+const httpServer = { listen: "0.0.0.0:8080", key: "", cert: "", clientcacert: "", ...tls };
+const oauth2 = {
+  redirect: { ...httpServer, webroot: "" },
+  clientId: "",
+  clientSecret: "",
+  provider: "",
+  github: {
+    url: "https://github.com",
+    apiurl: "https://api.github.com",
+    enforceUsername: true,
+    requireOrgMembership: "",
+    require2FA: false,
+    extraScopes: [],
+    enforceScopes: false,
+    timeout: "10s",
+    cacert: "",
+    cert: "",
+    key: "",
+    ...tls,
+  },
+  oidc: {
+    ...httpClient,
+    deviceFlow: false,
+    authorizationCodeFlow: false,
+    usernameField: "sub",
+    redirectURI: "",
+    extraScopes: [],
+    enforceScopes: false,
+  },
+  generic: { authorizeEndpointURL: "", tokenEndpoint: httpClient, redirectURI: "" },
+  qrCodeClients: [],
+  deviceFlowClients: [],
+  authTimeout: "2m0s",
+};
 
 describe("the configuration of an empty file", () => {
   it("has the reference's ssh section, and Berth's limits before authentication", () => {
@@ -58,7 +92,7 @@ describe("the configuration of an empty file", () => {
     expect(written.auth).toEqual({
       password: { method: "", webhook },
       publicKey: { method: "", webhook },
-      keyboardInteractive: { method: "" },
+      keyboardInteractive: { method: "", oauth2, loginGraceTime: "5m0s" },
       gssapi: { method: "" },
       authz: { method: "", webhook },
       users: [],

@@ -244,7 +244,6 @@ describe("what is not built yet", () => {
   it.each([
     ["password", "kerberos", "kerberos"],
     ["gssapi", "kerberos", "kerberos"],
-    ["keyboardInteractive", "oauth2", "oauth2"],
   ])("auth.%s by %s is refused", async (method, value, section) => {
     const errors = await errorsOf(`auth: {${method}: {method: ${value}, ${section}: {a: 1}}}`);
     expect(errors.join("\n")).toContain(`auth.${method}.method: ${value} is not built yet`);
