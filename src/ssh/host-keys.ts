@@ -1,17 +1,14 @@
 /** Host keys: read from the configuration, or made once and kept in the user's state directory. */
-import { createPrivateKey, generateKeyPair, type KeyObject, sign } from "node:crypto";
-import { link, mkdir, open, readFile, stat, unlink } from "node:fs/promises";
+import { generateKeyPair, randomBytes } from "node:crypto";
+import { link, mkdir, open, readFile, unlink, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { promisify } from "node:util";
 import { Effect, Redacted } from "effect";
-import ssh2 from "ssh2";
-import type { SigningKey } from "ssh2/lib/protocol/Protocol.js";
-import { isPemText, type PemUnreadable, readSecretPem } from "../config/pem.ts";
 import type { Ssh } from "../config/sections/ssh.ts";
 import { failure } from "../failure.ts";
 import type { Logger } from "../log/logger.ts";
-import { fingerprintOf, mpint, writePublicKey } from "./public-key.ts";
+import { HostKey } from "./host-key.ts";
 
 export class HostKeyUnusable extends failure(
   "HostKeyUnusable",
@@ -25,189 +22,133 @@ export class HostKeyNotMade extends failure(
   "The server has no host key. Please ask your administrator.",
 ) {}
 
-/** A private key that the server proves its identity with. */
-export class HostKey implements SigningKey {
-  readonly type: string;
-  /** `SHA256:…` */
-  readonly fingerprint: string;
-  readonly #blob: Buffer;
-  readonly #key: KeyObject;
+/** Somebody else than the owner may read the file. */
+const READABLE_BY_OTHERS = 0o077;
 
-  private constructor(type: string, blob: Buffer, key: KeyObject) {
-    this.type = type;
-    this.#blob = blob;
-    this.#key = key;
-    this.fingerprint = fingerprintOf(blob);
-  }
-
-  /** Reads a private key in PEM (PKCS#1, SEC1, PKCS#8) or OpenSSH's format. A text says what is wrong with it. */
-  static read(pem: string): HostKey | string {
-    if (isEncrypted(pem)) {
-      return "is protected by a passphrase, and nobody is there to type it: remove it with ssh-keygen -p";
-    }
-    const key = readPrivateKey(pem);
-    if (key === undefined) {
-      return "is not a private key in PEM or OpenSSH format";
-    }
-    const publicKey = writePublicKey(key);
-    return publicKey === undefined
-      ? "is of a type that is not supported: use ed25519, ECDSA or RSA"
-      : new HostKey(publicKey.type, publicKey.blob, key);
-  }
-
-  getPublicSSH(): Buffer {
-    return this.#blob;
-  }
-
-  /** A signature as it is sent, without the algorithm's name. `hash` is for RSA. */
-  sign(data: Buffer, hash?: string): Buffer | Error {
-    try {
-      switch (this.#key.asymmetricKeyType) {
-        case "ed25519":
-          return sign(null, data, this.#key);
-        case "rsa":
-          return sign(hash ?? "sha512", data, this.#key);
-        default:
-          return signEcdsa(this.#key, data);
-      }
-    } catch (error) {
-      return error instanceof Error ? error : new Error(String(error));
-    }
-  }
-}
-
-const isEncrypted = (pem: string): boolean =>
-  /BEGIN ENCRYPTED PRIVATE KEY|Proc-Type: 4,ENCRYPTED/.test(pem) ||
-  /encrypted/i.test(errorOf(ssh2.utils.parseKey(pem))?.message ?? "");
-
-const errorOf = (value: unknown): Error | undefined => (value instanceof Error ? value : undefined);
-
-/** Node.js reads PEM; OpenSSH's own format is read by ssh2, which writes it as PEM. */
-const readPrivateKey = (pem: string): KeyObject | undefined => {
-  const parsed = ssh2.utils.parseKey(pem);
-  for (const text of [pem, parsed instanceof Error ? null : parsed.getPrivatePEM()]) {
-    try {
-      if (typeof text === "string") return createPrivateKey(text);
-    } catch {
-      // Not this format: the next one is tried, and the caller says so when none fits.
-    }
-  }
-  return undefined;
-};
-
-const ecdsaHashes: Readonly<Record<string, string>> = {
-  prime256v1: "sha256",
-  secp384r1: "sha384",
-  secp521r1: "sha512",
-};
-
-/** RFC 5656 section 3.1.2: r and s as mpints. */
-const signEcdsa = (key: KeyObject, data: Buffer): Buffer => {
-  const hash = ecdsaHashes[key.asymmetricKeyDetails?.namedCurve ?? ""] ?? "sha256";
-  const digits = sign(hash, data, { key, dsaEncoding: "ieee-p1363" });
-  return Buffer.concat([
-    mpint(digits.subarray(0, digits.length / 2)),
-    mpint(digits.subarray(digits.length / 2)),
-  ]);
-};
-
-/** By the algorithms that they sign with, in the order of the list; of keys of one type the first counts. */
-export const byAlgorithm = (keys: readonly HostKey[]): Readonly<Record<string, HostKey>> => {
-  const found: Record<string, HostKey> = {};
-  for (const key of keys) {
-    const algorithms = key.type === "ssh-rsa" ? ["rsa-sha2-512", "rsa-sha2-256"] : [key.type];
-    for (const algorithm of algorithms) found[algorithm] ??= key;
-  }
-  return found;
-};
-
-/** The host keys of the configuration; without any, one that was made on this machine and is kept. */
+/**
+ * The configured host keys. Without any, an ed25519 key of the user's state directory is used, and made first when
+ * there is none; where it can't be kept it lasts for this run.
+ */
 export const loadHostKeys = (
   { hostkeys }: Pick<Ssh, "hostkeys">,
   logger: Logger,
-): Effect.Effect<readonly HostKey[], HostKeyUnusable | HostKeyNotMade | PemUnreadable> =>
-  hostkeys.length > 0
-    ? Effect.forEach(hostkeys, (field, index) => configuredKey(Redacted.value(field), index, logger))
-    : Effect.map(keptKey(logger), (key) => [key]);
+  folder: string = stateFolder(process.env),
+): Effect.Effect<readonly HostKey[], HostKeyUnusable | HostKeyNotMade> =>
+  hostkeys.length === 0
+    ? Effect.map(keptKey(join(folder, "ssh_host_ed25519_key"), logger), (key) => [key])
+    : Effect.forEach(hostkeys, (hostkey, index) => configuredKey(hostkey, `ssh.hostkeys[${index}]`, logger));
 
-const configuredKey = (
-  field: string,
-  index: number,
-  logger: Logger,
-): Effect.Effect<HostKey, HostKeyUnusable | PemUnreadable> =>
-  Effect.gen(function* () {
-    const name = isPemText(field) ? `ssh.hostkeys[${index}]` : field;
-    const pem = yield* readSecretPem(Redacted.make(field));
-    if (!isPemText(field)) yield* warnOfOpenFile(field, logger);
-    const key = HostKey.read(pem === undefined ? "" : Redacted.value(pem));
-    return typeof key === "string"
-      ? yield* new HostKeyUnusable({ message: `The host key ${name} ${key}`, details: { hostKey: name } })
-      : key;
-  });
-
-/** OpenSSH refuses such a key; the reference takes it, and so do we, but not silently. */
-const warnOfOpenFile = (path: string, logger: Logger): Effect.Effect<void> =>
-  Effect.promise(async () => {
-    const { mode } = await stat(path);
-    if ((mode & 0o077) !== 0) {
-      logger.warning("SSH_HOST_KEY_READABLE", "Other users of this machine may read a host key: chmod 600", {
-        hostKey: path,
-      });
-    }
-  });
-
-/** `$XDG_STATE_HOME/berth`, by default `~/.local/state/berth`. */
-const stateDirectory = (): string =>
-  join(process.env.XDG_STATE_HOME || join(homedir(), ".local", "state"), "berth");
-
-const keptKey = (logger: Logger): Effect.Effect<HostKey, HostKeyUnusable | HostKeyNotMade> =>
-  Effect.gen(function* () {
-    const path = join(stateDirectory(), "ssh_host_ed25519_key");
-    const pem = yield* Effect.tryPromise({
-      try: () => readOrMake(path, logger),
-      catch: (cause) =>
-        new HostKeyNotMade({
-          message: `A host key could not be kept at ${path}: ${errorOf(cause)?.message ?? String(cause)}`,
-          details: { hostKey: path },
-          cause,
-        }),
-    });
-    const key = HostKey.read(pem);
-    return typeof key === "string"
-      ? yield* new HostKeyUnusable({ message: `The host key ${path} ${key}`, details: { hostKey: path } })
-      : key;
-  });
-
-const makeKeyPair = promisify(generateKeyPair);
-
-const readOrMake = async (path: string, logger: Logger): Promise<string> => {
-  const kept = await readFile(path, "utf8").catch(absent);
-  if (kept !== undefined) return kept;
-  const { privateKey } = await makeKeyPair("ed25519");
-  const pem = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
-  await mkdir(stateDirectory(), { recursive: true, mode: 0o700 });
-  // Written beside and linked into place, so that two daemons that start at once agree on one key.
-  const fresh = `${path}.${process.pid}`;
-  const file = await open(fresh, "wx", 0o600);
-  try {
-    await file.writeFile(pem);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  try {
-    await link(fresh, path);
-    logger.notice("CORE_NO_HOST_KEYS", `No host key is configured: one was made and is kept at ${path}`, {
-      hostKey: path,
-    });
-  } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
-  } finally {
-    await unlink(fresh);
-  }
-  return readFile(path, "utf8");
+/** The XDG Base Directory Specification's place for what lasts between runs: `$XDG_STATE_HOME/berth`. */
+export const stateFolder = (environment: NodeJS.ProcessEnv): string => {
+  const { XDG_STATE_HOME: state = "" } = environment;
+  return join(isAbsolute(state) ? state : join(homedir(), ".local", "state"), "berth");
 };
 
-const absent = (error: NodeJS.ErrnoException): undefined => {
-  if (error.code !== "ENOENT") throw error;
+const configuredKey = (
+  hostkey: Redacted.Redacted<string>,
+  option: string,
+  logger: Logger,
+): Effect.Effect<HostKey, HostKeyUnusable> => {
+  const text = Redacted.value(hostkey).trim();
+  if (text.startsWith("-----")) return parsed(text, option);
+  return Effect.flatMap(
+    Effect.tryPromise({
+      try: () => readKeyFile(text, logger),
+      catch: (cause) =>
+        new HostKeyUnusable({ message: `${option}: ${text} cannot be read: ${codeOf(cause)}`, cause }),
+    }),
+    (pem) => parsed(pem, `${option}: ${text}`),
+  );
+};
+
+const parsed = (pem: string, name: string): Effect.Effect<HostKey, HostKeyUnusable> => {
+  const key = HostKey.read(pem);
+  return typeof key === "string"
+    ? Effect.fail(new HostKeyUnusable({ message: `${name} ${key}`, details: { option: "ssh.hostkeys" } }))
+    : Effect.succeed(key);
+};
+
+const readKeyFile = async (file: string, logger: Logger): Promise<string> => {
+  const handle = await open(file, "r");
+  try {
+    const { mode } = await handle.stat();
+    if ((mode & READABLE_BY_OTHERS) !== 0) {
+      const details = { file, mode: `0${(mode & 0o777).toString(8)}` };
+      logger.warning(
+        "SSH_HOST_KEY_EXPOSED",
+        "Others than its owner can read a host key: chmod 600 it",
+        details,
+      );
+    }
+    return await handle.readFile("utf8");
+  } finally {
+    await handle.close();
+  }
+};
+
+/** The key in a file of ours, made when there is none yet. */
+const keptKey = (file: string, logger: Logger): Effect.Effect<HostKey, HostKeyUnusable | HostKeyNotMade> =>
+  Effect.gen(function* () {
+    const kept = yield* Effect.promise(() => readIfThere(file, logger));
+    if (kept instanceof Error) {
+      return yield* new HostKeyUnusable({ message: `${file} cannot be read: ${codeOf(kept)}`, cause: kept });
+    }
+    if (kept !== undefined) {
+      logger.info("CORE_NO_HOST_KEYS", "ssh.hostkeys is empty: the key in this file is used", { file });
+      return yield* parsed(kept, file);
+    }
+    const pem = yield* generated;
+    const stored = yield* Effect.promise(() => keep(file, pem));
+    if (stored instanceof Error) {
+      const details = { file, error: codeOf(stored) };
+      const message = "The host key that was made cannot be kept: clients will complain after the next start";
+      logger.warning("CORE_CONFIG_CANNOT_WRITE_FILE", message, details);
+      return yield* parsed(pem, "the new host key");
+    }
+    const message = "ssh.hostkeys is empty: a key was made and is kept in this file";
+    logger.notice("CORE_NO_HOST_KEYS", message, { file });
+    return yield* parsed(stored, file);
+  });
+
+const readIfThere = async (file: string, logger: Logger): Promise<string | Error | undefined> => {
+  try {
+    return await readKeyFile(file, logger);
+  } catch (error) {
+    // A folder that may not be entered shows in the attempt to write.
+    return codeOf(error) === "ENOENT" || codeOf(error) === "EACCES" ? undefined : asError(error);
+  }
+};
+
+const generated: Effect.Effect<string, HostKeyNotMade> = Effect.tryPromise({
+  try: () =>
+    promisify(generateKeyPair)("ed25519", {
+      privateKeyEncoding: { type: "pkcs8", format: "pem" },
+      publicKeyEncoding: { type: "spki", format: "pem" },
+    }),
+  catch: (cause) => new HostKeyNotMade({ message: `No host key could be made: ${codeOf(cause)}`, cause }),
+}).pipe(Effect.map(({ privateKey }) => privateKey));
+
+/** Writes a key file whole or not at all; where another process was faster, its key counts. */
+const keep = async (file: string, pem: string): Promise<string | Error> => {
+  const temporary = `${file}.${randomBytes(6).toString("hex")}`;
+  try {
+    await mkdir(join(file, ".."), { recursive: true, mode: 0o700 });
+    await writeFile(temporary, pem, { mode: 0o600, flag: "wx" });
+    try {
+      await link(temporary, file);
+      return pem;
+    } finally {
+      await unlink(temporary);
+    }
+  } catch (error) {
+    if (codeOf(error) !== "EEXIST") return asError(error);
+    return readFile(file, "utf8").catch(asError);
+  }
+};
+
+const asError = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)));
+
+const codeOf = (error: unknown): string => {
+  const { code, message } = asError(error) as NodeJS.ErrnoException;
+  return code ?? message;
 };

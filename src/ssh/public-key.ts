@@ -2,7 +2,7 @@
  * Public keys as SSH writes them (RFC 4253 section 6.6, RFC 5656, RFC 8709, OpenSSH's PROTOCOL.u2f): reading,
  * writing, and checking signatures. Signatures with SHA-1 and DSA keys are not accepted.
  */
-import { createHash, createPublicKey, type KeyObject, verify as verifySignature } from "node:crypto";
+import { createHash, createPublicKey, type KeyObject, sign, verify as verifySignature } from "node:crypto";
 import { ProtocolError, Reader, string } from "./wire.ts";
 
 interface KeyType {
@@ -25,14 +25,15 @@ export interface PublicKey {
 interface Curve {
   readonly name: string;
   readonly jwk: string;
+  readonly openssl: string;
   readonly bytes: number;
   readonly hash: string;
 }
 
 const curves: readonly Curve[] = [
-  { name: "nistp256", jwk: "P-256", bytes: 32, hash: "sha256" },
-  { name: "nistp384", jwk: "P-384", bytes: 48, hash: "sha384" },
-  { name: "nistp521", jwk: "P-521", bytes: 66, hash: "sha512" },
+  { name: "nistp256", jwk: "P-256", openssl: "prime256v1", bytes: 32, hash: "sha256" },
+  { name: "nistp384", jwk: "P-384", openssl: "secp384r1", bytes: 48, hash: "sha384" },
+  { name: "nistp521", jwk: "P-521", openssl: "secp521r1", bytes: 66, hash: "sha512" },
 ];
 
 /** As OpenSSH: shorter RSA keys are not accepted. */
@@ -223,4 +224,12 @@ export const writePublicKey = (privateKey: KeyObject): { type: string; blob: Buf
     padded(bytes(jwk.y), curve.bytes),
   ]);
   return write(`ecdsa-sha2-${curve.name}`, string(curve.name), string(point));
+};
+
+/** Two numbers, as RFC 5656 section 3.1.2 writes them. */
+export const signEcdsa = (key: KeyObject, data: Buffer): Buffer => {
+  const curve = curves.find(({ openssl }) => openssl === key.asymmetricKeyDetails?.namedCurve);
+  if (curve === undefined) throw new Error("SSH has no name for the curve of this key");
+  const numbers = sign(curve.hash, data, { key, dsaEncoding: "ieee-p1363" });
+  return Buffer.concat([mpint(numbers.subarray(0, curve.bytes)), mpint(numbers.subarray(curve.bytes))]);
 };

@@ -1,32 +1,43 @@
-/** The TCP listener: it offers each socket before anything of SSH is allocated for it. */
+/** Listens for SSH clients and offers each socket to whoever decides about connections. */
 import { randomBytes } from "node:crypto";
-import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 import { Duration, Effect, type Scope } from "effect";
 import type { ConnectionEvent } from "../../machines/connection.ts";
-import { formatListenAddress, type ListenAddress } from "../config/codecs.ts";
+import { formatListenAddress } from "../config/codecs.ts";
 import type { Ssh } from "../config/sections/ssh.ts";
-import { failure } from "../failure.ts";
+import { type Failure, failure } from "../failure.ts";
 import type { Logger } from "../log/logger.ts";
-import { type AlgorithmUnavailable, algorithmsOf } from "./algorithms.ts";
+import { algorithmsOf } from "./algorithms.ts";
 import { type ConnectionSettings, SshConnection } from "./connection.ts";
-import { byAlgorithm, type HostKey } from "./host-keys.ts";
+import { byAlgorithm, type HostKey } from "./host-key.ts";
 import type { Link } from "./link.ts";
-import { prepareTransport, type UnknownTransport } from "./ssh2-extension.ts";
+import { prepareTransport } from "./ssh2-extension.ts";
+
+/** How long a silent connection lives until the system asks whether the other end still exists. */
+const TCP_KEEP_ALIVE_MILLIS = 60_000;
+/** How many connections the system keeps until they are accepted. */
+const BACKLOG = 1024;
+/** How many ports are tried when the first is taken and the next free one will do. */
+const MOST_PORTS = 100;
+/** As OpenSSH's server says it. */
+const TURNED_AWAY = "Exceeded MaxStartups\r\n";
 
 export class ListenFailed extends failure(
   "ListenFailed",
   "SSH_START_FAILED",
-  "The server can't accept connections. Please ask your administrator.",
+  "The server could not be started. Please ask your administrator.",
 ) {}
 
-/** A client that has connected, and of whom nothing has been read. */
+/** A client's socket, before anything was read, written or allocated for it. */
 export interface SocketOffer {
-  /** 32 hexadecimal digits, as the reference's. */
+  /** 32 hexadecimal digits. */
   readonly connectionId: string;
   /** `address:port`, an IPv6 address in brackets. */
   readonly remoteAddress: string;
-  /** Begins to speak SSH with the client. */
+  readonly localAddress: string;
+  /** Begins to speak SSH. Events come later than this returns, until `peer.disconnected` or `peer.failed`. */
   readonly admit: (send: (event: ConnectionEvent) => void) => Link;
+  /** Closes the socket with a line of text. */
   readonly turnAway: () => void;
 }
 
@@ -34,117 +45,140 @@ export interface SshServerOptions {
   readonly config: Ssh;
   readonly hostKeys: readonly HostKey[];
   readonly logger: Logger;
-  /** Takes the next free port when the configured one is in use. */
-  readonly nextFreePort: boolean;
+  /** Whether the next free port is taken when the configured one is in use. */
+  readonly nextFreePort?: boolean;
+  /** Answers by `admit` or `turnAway`, before it returns. */
   readonly onSocket: (offer: SocketOffer) => void;
+  /** After how many bytes of a connection keys are exchanged again. */
+  readonly bytesPerKey?: number;
 }
 
-/** How many ports are tried for a free one. */
-const MOST_PORTS = 100;
-/** Silent networks and vanished clients are noticed by the kernel after a while, whatever `clientAliveInterval` says. */
-const TCP_KEEP_ALIVE_MILLIS = 60_000;
+export interface SshServer {
+  /** Where it listens: `address:port`. */
+  readonly address: string;
+  /** Stops listening; connections live on. Closing the scope does the same. */
+  readonly close: () => Effect.Effect<void>;
+}
 
-/** Listens until the scope closes; connections that were offered live on. */
-export const sshServer = (
-  options: SshServerOptions,
-): Effect.Effect<
-  { readonly address: string },
-  ListenFailed | AlgorithmUnavailable | UnknownTransport,
-  Scope.Scope
-> =>
+export const sshServer = (options: SshServerOptions): Effect.Effect<SshServer, Failure, Scope.Scope> =>
   Effect.gen(function* () {
-    const { config, hostKeys, logger, nextFreePort, onSocket } = options;
-    const settings: ConnectionSettings = {
-      transport: yield* prepareTransport({
-        serverVersion: config.serverVersion,
-        algorithms: yield* algorithmsOf(config),
-        hostKeys: byAlgorithm(hostKeys),
-      }),
+    const { config, nextFreePort = false } = options;
+    const settings = yield* settingsOf(options);
+    const server = createServer({ pauseOnConnect: true, noDelay: true }, (socket) =>
+      offer(socket, settings, options.onSocket),
+    );
+    yield* Effect.acquireRelease(listen(server, config.listen, nextFreePort ? MOST_PORTS : 1), () =>
+      close(server),
+    );
+    return { address: addressOf(server), close: () => close(server) };
+  });
+
+const settingsOf = ({
+  config,
+  hostKeys,
+  logger,
+  bytesPerKey,
+}: SshServerOptions): Effect.Effect<ConnectionSettings, Failure> =>
+  Effect.gen(function* () {
+    const algorithms = yield* algorithmsOf(config);
+    const transport = yield* prepareTransport({
+      serverVersion: config.serverVersion,
+      algorithms,
+      hostKeys: byAlgorithm(hostKeys),
+      ...(bytesPerKey === undefined ? {} : { bytesPerKey }),
+    });
+    return {
+      transport,
       serverVersion: config.serverVersion,
       banner: config.banner,
       clientAliveIntervalMillis: Duration.toMillis(config.clientAliveInterval),
       clientAliveCountMax: config.clientAliveCountMax,
       logger,
     };
-    const server = createServer({ pauseOnConnect: true, noDelay: true }, (socket) => {
-      const offer = offerOf(socket, settings);
-      if (offer !== undefined) onSocket(offer);
-    });
-    server.on("error", (error) =>
-      logger.error("SSH_START_FAILED", `The listener failed: ${error.message}`, { error: error.message }),
-    );
-    yield* Effect.acquireRelease(listening(server, config.listen, nextFreePort ? MOST_PORTS : 1), () =>
-      Effect.sync(() => server.close()),
-    );
-    return { address: addressOf(server.address()) };
   });
 
-/** Undefined when the client is gone again already. */
-const offerOf = (socket: Socket, settings: ConnectionSettings): SocketOffer | undefined => {
-  const { remoteAddress: host, remotePort: port, localAddress, localPort } = socket;
-  if (host === undefined || port === undefined) {
-    socket.destroy();
-    return undefined;
-  }
-  const connectionId = randomBytes(16).toString("hex");
-  const remoteAddress = formatListenAddress({ host, port });
-  return {
-    connectionId,
-    remoteAddress,
+const offer = (
+  socket: Socket,
+  settings: ConnectionSettings,
+  onSocket: SshServerOptions["onSocket"],
+): void => {
+  const { remoteAddress = "", remotePort = 0, localAddress = "", localPort = 0 } = socket;
+  // A client that has hung up already has no address any more.
+  if (remoteAddress === "") return void socket.destroy();
+  const addresses = {
+    connectionId: randomBytes(16).toString("hex"),
+    remoteAddress: format(remoteAddress, remotePort),
+    localAddress: format(localAddress, localPort),
+  };
+  let isAnswered = false;
+  onSocket({
+    ...addresses,
     admit: (send) => {
+      isAnswered = true;
       socket.setKeepAlive(true, TCP_KEEP_ALIVE_MILLIS);
-      const addresses = {
-        connectionId,
-        remoteAddress,
-        localAddress: formatListenAddress({ host: localAddress ?? "", port: localPort ?? 0 }),
-      };
       return new SshConnection(socket, addresses, settings, send);
     },
     turnAway: () => {
+      isAnswered = true;
       socket.on("error", () => socket.destroy());
-      socket.destroy();
+      socket.end(TURNED_AWAY, () => socket.destroy());
     },
-  };
+  });
+  if (!isAnswered) socket.destroy();
 };
 
-const listening = (
+/** IPv4 clients of a socket that listens on `::` have mapped addresses (RFC 4291 section 2.5.5.2). */
+const format = (host: string, port: number): string =>
+  formatListenAddress({ host: host.replace(/^::ffff:(?=\d+\.)/, ""), port });
+
+const addressOf = (server: Server): string => {
+  const address = server.address();
+  return address === null || typeof address === "string" ? "" : format(address.address, address.port);
+};
+
+/** Listens on a port, or on one of the `tries - 1` ports that follow it when that is in use. */
+const listen = (
   server: Server,
-  { host, port }: ListenAddress,
+  address: { readonly host: string; readonly port: number },
   tries: number,
 ): Effect.Effect<void, ListenFailed> =>
-  Effect.callback((resume) => {
-    let attempt = 0;
-    const listen = (): void => {
-      server.once("error", failed).listen({ host, port: port === 0 ? 0 : port + attempt }, listens);
-    };
-    const failed = (error: NodeJS.ErrnoException): void => {
-      server.off("listening", listens);
-      attempt++;
-      if (error.code === "EADDRINUSE" && attempt < tries && port !== 0) return listen();
-      resume(Effect.fail(new ListenFailed(reasonOf(error, { host, port }))));
-    };
-    const listens = (): void => {
+  Effect.catch(listenOnce(server, address), (error) =>
+    error.code === "EADDRINUSE" && tries > 1 && address.port !== 0 && address.port < 65_535
+      ? listen(server, { ...address, port: address.port + 1 }, tries - 1)
+      : Effect.fail(
+          new ListenFailed({
+            message: `Cannot listen on ${formatListenAddress(address)}: ${explain(error)}`,
+            details: { address: formatListenAddress(address), error: error.code ?? error.message },
+            cause: error,
+          }),
+        ),
+  );
+
+const listenOnce = (
+  server: Server,
+  { host, port }: { readonly host: string; readonly port: number },
+): Effect.Effect<void, NodeJS.ErrnoException> =>
+  Effect.callback<void, NodeJS.ErrnoException>((resume) => {
+    const failed = (error: Error): void => resume(Effect.fail(error));
+    server.once("error", failed);
+    server.listen({ port, backlog: BACKLOG, ...(host === "" ? {} : { host }) }, () => {
       server.off("error", failed);
       resume(Effect.void);
-    };
-    listen();
+    });
   });
 
-const reasonOf = (error: NodeJS.ErrnoException, listen: ListenAddress) => {
-  const address = formatListenAddress(listen);
-  const hints: Readonly<Record<string, string>> = {
-    EADDRINUSE: "another program listens there already: stop it, or set ssh.listen to another port",
-    EACCES: "ports below 1024 need root or CAP_NET_BIND_SERVICE: set ssh.listen to a higher port",
-    EADDRNOTAVAIL: "this machine has no such address: correct ssh.listen",
-  };
-  return {
-    message: `The SSH server can't listen on ${address}: ${hints[error.code ?? ""] ?? error.message}`,
-    details: { address, error: error.code ?? error.message },
-    cause: error,
-  };
+const explain = (error: NodeJS.ErrnoException): string => {
+  switch (error.code) {
+    case "EADDRINUSE":
+      return "another program uses this port. Stop it, or set ssh.listen to another one.";
+    case "EACCES":
+      return "ports below 1024 need more rights. Set ssh.listen to a higher one, or give the process CAP_NET_BIND_SERVICE.";
+    case "EADDRNOTAVAIL":
+      return "this machine does not have that address. Set ssh.listen to one it has.";
+    default:
+      return error.message;
+  }
 };
 
-const addressOf = (address: AddressInfo | string | null): string =>
-  address === null || typeof address === "string"
-    ? String(address)
-    : formatListenAddress({ host: address.address, port: address.port });
+/** Resolves at once: Node.js would wait for the connections, too. */
+const close = (server: Server): Effect.Effect<void> => Effect.sync(() => void server.close());
