@@ -8,7 +8,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { Duration, Effect } from "effect";
 import type { Exit } from "../../../machines/facts.ts";
 import { StartFailed } from "./failures.ts";
-import { exitOf, type Launched, send } from "./launched.ts";
+import { exists, exitOf, type Launched, send } from "./launched.ts";
 
 export interface DirectProgram {
   readonly command: readonly [file: string, ...args: string[]];
@@ -39,24 +39,42 @@ export const launchDirect = ({
   const exited = new Promise<Exit>((resolve) => child.once("exit", () => resolve(exitOf(child))));
   const ended = Effect.promise(() => exited);
   const hasEnded = (): boolean => child.exitCode !== null || child.signalCode !== null;
-  /** Without a terminal there is no job control, and all is in one process group unless a program made another. */
+  /** Without a terminal there is rarely job control, and no process group but the program's own to look at first. */
   const isGone = (): boolean =>
-    hasEnded() && !send(-pid, 0) && (terminal === undefined || membersOf(pid).length === 0);
+    hasEnded() && ((terminal === undefined && !exists(-pid)) || membersOf(pid).length === 0);
+  /** The program's group at once, or what it forks meanwhile would be missed; then what is in other groups. */
   const sendAll = (signal: NodeJS.Signals): void => {
-    for (const member of membersOf(pid)) send(member, signal);
+    sendIfAllowed(-pid, signal);
+    for (const member of membersOf(pid)) if (member.group !== pid) sendIfAllowed(member.pid, signal);
   };
+  const untilGone = (act: () => void): Effect.Effect<void> =>
+    Effect.gen(function* () {
+      while (!isGone()) {
+        act();
+        yield* Effect.sleep(LOOK_AGAIN);
+      }
+    });
   return {
     started: Effect.void,
     ended,
     isGone,
-    gone: Effect.gen(function* () {
-      yield* ended;
-      while (!isGone()) yield* Effect.sleep(LOOK_AGAIN);
-    }),
+    gone: Effect.andThen(
+      ended,
+      untilGone(() => undefined),
+    ),
     signal: (signal) => void (hasEnded() || send(-pid, signal)),
     hangUp: () => sendAll("SIGHUP"),
-    kill: () => sendAll("SIGKILL"),
+    kill: untilGone(() => sendAll("SIGKILL")),
   };
+};
+
+/** What became somebody else's, by sudo for one, stays; it is reported as left behind. */
+const sendIfAllowed = (id: number, signal: NodeJS.Signals): void => {
+  try {
+    send(id, signal);
+  } catch {
+    return;
+  }
 };
 
 /** To open a terminal makes it the controlling one of a session leader that has none. */
@@ -82,21 +100,25 @@ const neverStarted = (failed: Promise<unknown[]>, file: string): Launched => ({
   gone: Effect.void,
   signal: () => undefined,
   hangUp: () => undefined,
-  kill: () => undefined,
+  kill: Effect.void,
 });
 
-/** The living processes of a session (proc_pid_stat(5): state is the third field, session the sixth). */
-const membersOf = (session: number): readonly number[] =>
-  readdirSync("/proc")
-    .map(Number)
-    .filter((pid) => {
-      if (!Number.isInteger(pid)) return false;
-      const [state, , , sid] = statOf(pid);
-      return Number(sid) === session && state !== "Z" && state !== "X";
-    });
+interface Member {
+  readonly pid: number;
+  readonly group: number;
+}
 
-/** The fields after the program's name, which may contain anything. */
-const statOf = (pid: number): readonly string[] => {
+/** The living processes of a session. */
+const membersOf = (session: number): readonly Member[] =>
+  readdirSync("/proc").flatMap((name) => {
+    if (!/^\d+$/.test(name)) return [];
+    const [state, , group, sid] = statOf(name);
+    const lives = state !== "Z" && state !== "X";
+    return lives && Number(sid) === session ? [{ pid: Number(name), group: Number(group) }] : [];
+  });
+
+/** The fields of proc_pid_stat(5) after the program's name, which may contain anything: state, parent, group, session. */
+const statOf = (pid: string): readonly string[] => {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     return stat.slice(stat.lastIndexOf(")") + 2).split(" ");

@@ -97,7 +97,7 @@ const tryOut = (sandbox: Sandbox): Effect.Effect<string | undefined> =>
           Effect.map(verdictOn),
           Effect.catch((error) => Effect.succeed(complaintOf(error))),
           Effect.timeoutOption(PROBE_TIMEOUT),
-          Effect.ensuring(Effect.sync(() => probe.kill())),
+          Effect.ensuring(probe.kill),
         );
         return Option.getOrElse(yield* verdict, () => "bubblewrap did not answer in time");
       }),

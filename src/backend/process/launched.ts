@@ -16,8 +16,8 @@ export interface Launched {
   readonly gone: Effect.Effect<void>;
   /** SIGHUP to everything in the program's session. */
   readonly hangUp: () => void;
-  /** SIGKILL to the same. */
-  readonly kill: () => void;
+  /** SIGKILL to the same, until all are gone. */
+  readonly kill: Effect.Effect<void>;
 }
 
 /** How a child of ours ended. */
@@ -37,13 +37,28 @@ export const signalName = (number: number): NodeJS.Signals => {
   return names.find(([, value]) => value === number)?.[0] ?? (`SIG${number}` as NodeJS.Signals);
 };
 
-/** Sends a signal to a process, or with a negative id to a process group. @returns whether there was one */
-export const send = (id: number, signal: NodeJS.Signals | 0): boolean => {
+const codeOf = (error: unknown): unknown =>
+  error instanceof Error && "code" in error ? error.code : undefined;
+
+/**
+ * Sends a signal to a process, or with a negative id to a process group.
+ * @returns whether there was one
+ * @throws EPERM when it became somebody else's
+ */
+export const send = (id: number, signal: NodeJS.Signals): boolean => {
   try {
-    process.kill(id, signal);
-    return true;
+    return process.kill(id, signal);
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ESRCH") return false;
+    if (codeOf(error) === "ESRCH") return false;
     throw error;
+  }
+};
+
+/** Whether there is a process or, with a negative id, a process group. */
+export const exists = (id: number): boolean => {
+  try {
+    return process.kill(id, 0);
+  } catch (error) {
+    return codeOf(error) !== "ESRCH";
   }
 };

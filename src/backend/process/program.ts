@@ -229,7 +229,7 @@ const signals: ReadonlyMap<string, NodeJS.Signals> = new Map([
   ["USR2", "SIGUSR2"],
 ]);
 
-/** Nothing of a program outlives its session. A closed terminal hangs up by itself, as a line would. */
+/** Nothing of a program outlives its session. */
 const end = (
   program: Launched,
   streams: ProgramStreams,
@@ -237,17 +237,15 @@ const end = (
   channel: number,
 ): Effect.Effect<void> =>
   Effect.gen(function* () {
-    const isOver = program.isGone();
-    streams.close();
-    if (isOver) return;
+    if (program.isGone()) return;
     program.hangUp();
-    if (yield* isGoneWithin(program, HANGUP_GRACE)) return;
-    program.kill();
-    if (yield* isGoneWithin(program, KILL_GRACE)) return;
+    streams.abandon();
+    if (yield* succeedsWithin(program.gone, HANGUP_GRACE)) return;
+    if (yield* succeedsWithin(program.kill, KILL_GRACE)) return;
     logger.error("PROCESS_LEFT_BEHIND", "A program could not be killed", { channel });
   });
 
-const isGoneWithin = (program: Launched, grace: Duration.Duration): Effect.Effect<boolean> =>
-  Effect.map(Effect.timeoutOption(Effect.interruptible(program.gone), grace), Option.isSome);
+const succeedsWithin = (effect: Effect.Effect<void>, grace: Duration.Duration): Effect.Effect<boolean> =>
+  Effect.map(Effect.timeoutOption(Effect.interruptible(effect), grace), Option.isSome);
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

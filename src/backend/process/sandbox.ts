@@ -79,6 +79,7 @@ export const launchSandboxed = (sandbox: Sandbox, program: SandboxedProgram): La
       resolve();
     }),
   );
+  const gone = Effect.promise(() => closed);
   const answered = new Promise<void>((resolve) => status.once("data", () => resolve()));
   return {
     started: Effect.flatMap(
@@ -97,16 +98,16 @@ export const launchSandboxed = (sandbox: Sandbox, program: SandboxedProgram): La
               }),
             ),
     ),
-    ended: Effect.map(
-      Effect.promise(() => closed),
-      () => exitOfAnswer(answer()) ?? exitWithoutAnswer(child),
-    ),
+    ended: Effect.map(gone, () => exitOfAnswer(answer()) ?? exitWithoutAnswer(child)),
     isGone: () => isClosed,
-    gone: Effect.promise(() => closed),
+    gone,
     signal: (signal) => void signalProgram(child.pid, signal),
     // Before there is a program, there is nothing to be gentle with.
     hangUp: () => void (signalProgram(child.pid, "SIGHUP") || child.kill("SIGKILL")),
-    kill: () => void child.kill("SIGKILL"),
+    kill: Effect.suspend(() => {
+      child.kill("SIGKILL");
+      return gone;
+    }),
   };
 };
 

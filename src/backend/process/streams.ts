@@ -16,6 +16,11 @@ export interface ProgramStreams {
   readonly terminal: AttachedTerminal | undefined;
   /** Closes our copies of the program's ends, or its end of file would never be seen. */
   readonly handOver: () => void;
+  /**
+   * Lets go of a program that is being hung up: its input ends and what it still has to say is dropped. Its outputs
+   * stay open, or its last words would kill it before it has cleaned up; a terminal hangs up, as a line would.
+   */
+  readonly abandon: () => void;
   /** Closes everything. Can be called again. */
   readonly close: () => void;
 }
@@ -47,7 +52,11 @@ export const openPipes = (libc: Libc, account: Account | undefined): ProgramStre
     handOver();
     for (const stream of [stdin, stdout, stderr]) stream.destroy();
   };
-  return { stdin, stdout, stderr, programEnds, terminal: undefined, handOver, close };
+  const abandon = (): void => {
+    stdin.destroy();
+    for (const output of [stdout, stderr]) output.unpipe().resume();
+  };
+  return { stdin, stdout, stderr, programEnds, terminal: undefined, handOver, abandon, close };
 };
 
 const threePipes = (libc: Libc, account: Account | undefined) => {

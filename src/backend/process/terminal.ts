@@ -29,6 +29,11 @@ export const openTerminal = (
     const resize = (size: TerminalSize): void => {
       if (!reader.destroyed) libc.setSize(master, orDefault(size));
     };
+    const close = (): void => {
+      handOver();
+      stdin.destroy();
+      stdout.destroy();
+    };
     return {
       stdin,
       stdout,
@@ -36,11 +41,8 @@ export const openTerminal = (
       programEnds: [slave, slave, slave],
       terminal: { path, resize, finish: () => stdout.finish() },
       handOver,
-      close: () => {
-        handOver();
-        stdin.destroy();
-        stdout.destroy();
-      },
+      abandon: close,
+      close,
     };
   } catch (error) {
     closeSync(slave);
