@@ -9,6 +9,7 @@ import {
   authenticationMachine,
   type IdentityVerified,
 } from "./authentication.ts";
+import { dockerMachine } from "./docker.ts";
 import {
   type AuthenticationMethod,
   type BackendName,
@@ -22,7 +23,7 @@ import {
   type Settings,
 } from "./facts.ts";
 import { processMachine } from "./process.ts";
-import { required, requiredAction } from "./required.ts";
+import { required, requiredAction, requiredGuard } from "./required.ts";
 import { type SessionEnded, type SessionRequest, sessionMachine } from "./session.ts";
 
 export interface ConnectionInput {
@@ -170,6 +171,18 @@ const disconnectReasonOf = (refusal: Refusal | undefined): DisconnectReason => {
   }
 };
 
+interface SessionRequestOfConnection {
+  readonly connectionId: string;
+  readonly settings: Settings;
+  /** How many sessions are open. */
+  readonly open: number;
+}
+
+const sessionsOf = (context: ConnectionContext): SessionRequestOfConnection => ({
+  ...provisioningOf(context),
+  open: context.sessions.length,
+});
+
 const channelOf = (event: ConnectionEvent): number => {
   if (!("channel" in event)) throw new Error(`${event.type} names no channel`);
   return event.channel;
@@ -187,6 +200,7 @@ const connection = setup({
   actors: {
     authentication: authenticationMachine,
     session: sessionMachine,
+    docker: dockerMachine,
     process: processMachine,
     authorize: required<Identity, IdentityOfConnection>("authorize"),
     configure: required<{ identity: Identity; settings: Settings }, IdentityOfConnection>("configure"),
@@ -201,6 +215,8 @@ const connection = setup({
     log: requiredAction<{ connectionId: string; line: LogLine }>("log"),
     /** Confirms the channel at hand; one that no step accepted is refused by src/ssh. */
     acceptChannel: requiredAction<{ connectionId: string; channel: number }>("acceptChannel"),
+    /** Says which option of the policy refused a session. */
+    logSessionRefusal: requiredAction<SessionRequestOfConnection>("logSessionRefusal"),
     /** A line for everybody who sits at a terminal. */
     notifyTerminals: requiredAction<{ connectionId: string; text: string }>("notifyTerminals"),
     /** SSH_MSG_DISCONNECT, then the end of the socket. */
@@ -212,6 +228,7 @@ const connection = setup({
       outcome.kind === "refused" ? { refusal: outcome.refusal } : {},
     ),
     refuse: assign((_, { refusal }: { refusal: Refusal }) => ({ refusal })),
+    fail: assign((_, { error }: { error: unknown }) => ({ refusal: refusalOf(error) })),
     keepEnvironment: assign((_, outcome: ProvisioningOutcome) =>
       outcome.kind === "ready" ? { environment: outcome.environment } : { refusal: outcome.refusal },
     ),
@@ -229,9 +246,11 @@ const connection = setup({
   },
   guards: {
     wasGranted: (_, { kind }: AuthenticationOutcome) => kind === "granted",
-    isReady: (_, { kind }: ProvisioningOutcome) => kind === "ready",
+    hasEnvironment: ({ context }) => context.environment !== undefined,
     runsOn: ({ context }, { backend }: { backend: BackendName }) => context.settings?.backend === backend,
     needsAuthorization: ({ context }) => context.authorizes,
+    /** Whether the policy allows one more session next to those that are open. */
+    mayOpenSession: requiredGuard<SessionRequestOfConnection>("mayOpenSession"),
     hasNoSessions: ({ context }) => context.sessions.length === 0,
     isLastSession: ({ context }) => context.sessions.length <= 1,
   },
@@ -244,11 +263,12 @@ const compound = connection.extend({
     }),
     openSession: connection.enqueueActions(({ context, event, enqueue }) => {
       const { connectionId, environment, closeTimeoutMillis } = context;
+      const { settings } = provisioningOf(context);
       const channel = channelOf(event);
       enqueue.assign({ sessions: [...context.sessions, channel] });
       enqueue.spawnChild("session", {
         id: sessionId(channel),
-        input: { connectionId, channel, environment, closeTimeoutMillis },
+        input: { connectionId, channel, environment, settings, closeTimeoutMillis },
       });
       enqueue({ type: "acceptChannel", params: { connectionId, channel } });
     }),
@@ -423,7 +443,13 @@ export const connectionMachine = compound.createMachine({
     provisioning: {
       initial: "choosingBackend",
       on: {
-        "session.opened": { actions: "openSession" },
+        "session.opened": [
+          {
+            guard: { type: "mayOpenSession", params: ({ context }) => sessionsOf(context) },
+            actions: "openSession",
+          },
+          { actions: { type: "logSessionRefusal", params: ({ context }) => sessionsOf(context) } },
+        ],
         "drain.requested": {
           target: "refusing",
           actions: { type: "refuse", params: { refusal: shuttingDown } },
@@ -432,6 +458,7 @@ export const connectionMachine = compound.createMachine({
       states: {
         choosingBackend: {
           always: [
+            { guard: { type: "runsOn", params: { backend: "docker" } }, target: "docker" },
             { guard: { type: "runsOn", params: { backend: "process" } }, target: "process" },
             {
               target: "#connection.refusing",
@@ -442,29 +469,33 @@ export const connectionMachine = compound.createMachine({
             },
           ],
         },
+        docker: {
+          invoke: {
+            src: "docker",
+            input: ({ context }) => provisioningOf(context),
+            onDone: {
+              target: "settled",
+              actions: { type: "keepEnvironment", params: ({ event }) => event.output },
+            },
+            onError: { target: "settled", actions: { type: "fail", params: ({ event }) => event } },
+          },
+        },
         process: {
           invoke: {
             src: "process",
             input: ({ context }) => provisioningOf(context),
-            onDone: [
-              {
-                guard: { type: "isReady", params: ({ event }) => event.output },
-                target: "#connection.serving",
-                actions: { type: "keepEnvironment", params: ({ event }) => event.output },
-              },
-              {
-                target: "#connection.refusing",
-                actions: [{ type: "keepEnvironment", params: ({ event }) => event.output }, "logRefusal"],
-              },
-            ],
-            onError: {
-              target: "#connection.refusing",
-              actions: [
-                { type: "refuse", params: ({ event }) => ({ refusal: refusalOf(event.error) }) },
-                "logRefusal",
-              ],
+            onDone: {
+              target: "settled",
+              actions: { type: "keepEnvironment", params: ({ event }) => event.output },
             },
+            onError: { target: "settled", actions: { type: "fail", params: ({ event }) => event } },
           },
+        },
+        settled: {
+          always: [
+            { guard: "hasEnvironment", target: "#connection.serving" },
+            { target: "#connection.refusing", actions: "logRefusal" },
+          ],
         },
       },
     },
@@ -481,7 +512,13 @@ export const connectionMachine = compound.createMachine({
       states: {
         open: {
           on: {
-            "session.opened": { actions: "openSession" },
+            "session.opened": [
+              {
+                guard: { type: "mayOpenSession", params: ({ context }) => sessionsOf(context) },
+                actions: "openSession",
+              },
+              { actions: { type: "logSessionRefusal", params: ({ context }) => sessionsOf(context) } },
+            ],
             "drain.requested": {
               target: "draining",
               actions: {

@@ -22,3 +22,10 @@ export const requiredAction =
   (_: unknown, _params: Params): void => {
     throw new Error(`the action "${name}" was not provided`);
   };
+
+/** A guard with parameters of type `Params`. */
+export const requiredGuard =
+  <Params extends object>(name: string) =>
+  (_: unknown, _params: Params): boolean => {
+    throw new Error(`the guard "${name}" was not provided`);
+  };

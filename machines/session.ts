@@ -2,7 +2,7 @@
  * One session channel (RFC 4254 section 6): requests before the program prepare it; shell, exec or subsystem starts
  * it; window and signal act on it; its exit goes back and the channel closes in the RFC's order.
  */
-import { assign, not, sendParent, sendTo, setup } from "xstate";
+import { assign, sendParent, sendTo, setup } from "xstate";
 import {
   type Environment,
   type Exit,
@@ -10,10 +10,11 @@ import {
   type Program,
   type Refusal,
   refusalOf,
+  type Settings,
   type Terminal,
   type TerminalSize,
 } from "./facts.ts";
-import { requiredAction, requiredSource } from "./required.ts";
+import { requiredAction, requiredGuard, requiredSource } from "./required.ts";
 
 export interface SessionInput {
   readonly connectionId: string;
@@ -21,6 +22,8 @@ export interface SessionInput {
   readonly channel: number;
   /** Missing while the environment is still being made: the program waits for it. */
   readonly environment: Environment | undefined;
+  /** What this user may do, among other things. */
+  readonly settings: Settings;
   /** How long a client may take to close a channel whose program has ended. */
   readonly closeTimeoutMillis: number;
 }
@@ -71,6 +74,19 @@ export interface ProgramInput {
 
 /** What the source that runs the program hears. */
 export type ProgramCommand = Extract<SessionRequest, { type: "window.changed" | "signal.requested" }>;
+
+/** A channel request that the policy has to judge. */
+export interface JudgedRequest {
+  readonly connectionId: string;
+  readonly channel: number;
+  readonly settings: Settings;
+  readonly request: SessionRequest;
+}
+
+const judged = (
+  { connectionId, channel, settings }: SessionContext,
+  request: SessionRequest,
+): JudgedRequest => ({ connectionId, channel, settings, request });
 
 interface Target {
   readonly connectionId: string;
@@ -139,7 +155,13 @@ export const sessionMachine = setup({
     showFailure: requiredAction<Target & { text: string }>("showFailure"),
     /** Sends exit-status or exit-signal, end of file and close. */
     closeChannel: requiredAction<Target & { exit: Exit }>("closeChannel"),
+    /** Says which option of the policy refused a request; nothing accepted it, so the client gets a failure. */
+    logRequestRefusal: requiredAction<JudgedRequest>("logRequestRefusal"),
     log: requiredAction<{ connectionId: string; line: LogLine }>("log"),
+    /** Keeps the program that the policy lets run, which may be another than was asked for. */
+    keepProgram: assign((_, _asked: { settings: Settings; program: Program }): Partial<SessionContext> => {
+      throw new Error('the action "keepProgram" was not provided');
+    }),
     keepReason: assign((_, { error }: { error: unknown }) => ({ refusal: refusalOf(error), exit: FAILED })),
     keepEnvironment: assign((_, environment: Environment) => ({ environment })),
     keepSize: assign(({ context }, size: TerminalSize) => ({
@@ -150,6 +172,8 @@ export const sessionMachine = setup({
     ),
   },
   guards: {
+    /** Whether the policy allows the request. */
+    isAllowed: requiredGuard<JudgedRequest>("isAllowed"),
     hasEnvironment: ({ context }) => context.environment !== undefined,
     hasTerminal: ({ context }) => context.terminal !== undefined,
     isRefused: ({ context }) => context.refusal !== undefined,
@@ -171,21 +195,30 @@ export const sessionMachine = setup({
   states: {
     preparing: {
       on: {
-        "env.requested": {
-          actions: [
-            assign(({ context, event }) => ({
-              variables: { ...context.variables, [event.name]: event.value },
-            })),
-            { type: "acceptRequest", params: ({ context }) => context },
-          ],
-        },
-        "pty.requested": {
-          guard: not("hasTerminal"),
-          actions: [
-            assign(({ event }) => ({ terminal: event.terminal })),
-            { type: "acceptRequest", params: ({ context }) => context },
-          ],
-        },
+        "env.requested": [
+          {
+            guard: { type: "isAllowed", params: ({ context, event }) => judged(context, event) },
+            actions: [
+              assign(({ context, event }) => ({
+                variables: { ...context.variables, [event.name]: event.value },
+              })),
+              { type: "acceptRequest", params: ({ context }) => context },
+            ],
+          },
+          { actions: { type: "logRequestRefusal", params: ({ context, event }) => judged(context, event) } },
+        ],
+        "pty.requested": [
+          // One terminal is all that a session has: a second one gets the failure answer.
+          { guard: "hasTerminal" },
+          {
+            guard: { type: "isAllowed", params: ({ context, event }) => judged(context, event) },
+            actions: [
+              assign(({ event }) => ({ terminal: event.terminal })),
+              { type: "acceptRequest", params: ({ context }) => context },
+            ],
+          },
+          { actions: { type: "logRequestRefusal", params: ({ context, event }) => judged(context, event) } },
+        ],
         "window.changed": {
           guard: "hasTerminal",
           actions: [
@@ -193,13 +226,20 @@ export const sessionMachine = setup({
             { type: "acceptRequest", params: ({ context }) => context },
           ],
         },
-        "program.requested": {
-          target: "awaitingEnvironment",
-          actions: [
-            assign(({ event }) => ({ program: event.program })),
-            { type: "openStreams", params: ({ context }) => context },
-          ],
-        },
+        "program.requested": [
+          {
+            guard: { type: "isAllowed", params: ({ context, event }) => judged(context, event) },
+            target: "awaitingEnvironment",
+            actions: [
+              {
+                type: "keepProgram",
+                params: ({ context, event }) => ({ settings: context.settings, ...event }),
+              },
+              { type: "openStreams", params: ({ context }) => context },
+            ],
+          },
+          { actions: { type: "logRequestRefusal", params: ({ context, event }) => judged(context, event) } },
+        ],
         "environment.ready": {
           actions: { type: "keepEnvironment", params: ({ event }) => event.environment },
         },
@@ -248,12 +288,16 @@ export const sessionMachine = setup({
             { type: "acceptRequest", params: ({ context }) => context },
           ],
         },
-        "signal.requested": {
-          actions: [
-            sendTo("program", ({ event }) => event),
-            { type: "acceptRequest", params: ({ context }) => context },
-          ],
-        },
+        "signal.requested": [
+          {
+            guard: { type: "isAllowed", params: ({ context, event }) => judged(context, event) },
+            actions: [
+              sendTo("program", ({ event }) => event),
+              { type: "acceptRequest", params: ({ context }) => context },
+            ],
+          },
+          { actions: { type: "logRequestRefusal", params: ({ context, event }) => judged(context, event) } },
+        ],
         "program.exited": { target: "finishing", actions: assign(({ event }) => ({ exit: event.exit })) },
         "program.failed": {
           target: "failing",

@@ -11,6 +11,7 @@ import { type Check, type ConfigInvalid, fromObject, type Loaded, loadFile } fro
 import type { Config } from "./config/schema.ts";
 import { askHealth } from "./health/client.ts";
 import { openLog } from "./log/open.ts";
+import { policyRisks } from "./policy.ts";
 import { algorithmsOf } from "./ssh/algorithms.ts";
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
@@ -68,9 +69,10 @@ export const checkConfig = (file: string | undefined): Promise<number> =>
 
 /** What works and may still not be what the operator wants. */
 const risksOf = (config: Config): Effect.Effect<readonly string[]> =>
-  config.backend === "process"
-    ? Effect.map(isolationWarning(config.process), (risk) => (risk === undefined ? [] : [risk]))
-    : Effect.succeed([]);
+  Effect.map(
+    config.backend === "process" ? isolationWarning(config.process) : Effect.succeed(undefined),
+    (risk) => [...(risk === undefined ? [] : [risk]), ...policyRisks(config.security)],
+  );
 
 export const healthCheck = (file: string | undefined): Promise<number> =>
   withConfig(file, ({ config }) =>

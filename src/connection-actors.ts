@@ -1,16 +1,28 @@
 /** The connection machine with everything it left open filled in: sources for its actors, the SSH link for its actions. */
 import { Effect } from "effect";
+import { assign } from "xstate";
 import { authenticationMachine, type Attempt as MachineAttempt } from "../machines/authentication.ts";
 import { connectionMachine } from "../machines/connection.ts";
+import { dockerMachine } from "../machines/docker.ts";
 import type { Identity, LogLine, PublicKeyCredential } from "../machines/facts.ts";
 import { processMachine } from "../machines/process.ts";
-import { sessionMachine } from "../machines/session.ts";
+import { type JudgedRequest, sessionMachine } from "../machines/session.ts";
 import { type Attempt, type Authenticator, type Authorize, PublicKeyRefused } from "./auth/authenticator.ts";
+import { type DockerEngines, dockerBackend } from "./backend/docker/backend.ts";
 import { processBackend } from "./backend/process/backend.ts";
 import type { Configure } from "./configure.ts";
 import type { Connections } from "./connections.ts";
 import { type Failure, failure } from "./failure.ts";
 import { fromEffect } from "./from-effect.ts";
+import {
+  envVerdict,
+  forcedProgram,
+  programVerdict,
+  ptyVerdict,
+  sessionVerdict,
+  signalVerdict,
+  type Verdict,
+} from "./policy.ts";
 import { sessionProgram } from "./session-program.ts";
 
 export interface ConnectionSources {
@@ -19,6 +31,7 @@ export interface ConnectionSources {
   /** Missing when no authorization webhook is configured. */
   readonly authorize: Authorize | undefined;
   readonly configure: Configure;
+  readonly docker: DockerEngines;
 }
 
 class MethodMissing extends failure(
@@ -30,7 +43,13 @@ class MethodMissing extends failure(
 const unavailable = (method: string): Effect.Effect<never, Failure> =>
   Effect.fail(new MethodMissing({ message: `No backend is configured for ${method}` }));
 
-export const connectionWith = ({ connections, authenticator, authorize, configure }: ConnectionSources) => {
+export const connectionWith = ({
+  connections,
+  authenticator,
+  authorize,
+  configure,
+  docker,
+}: ConnectionSources) => {
   const log = (_: unknown, { connectionId, line }: { connectionId: string; line: LogLine }): void =>
     connections.loggerOf(connectionId).log(line.level, line.code, line.message, line.details);
   const linkOf = (connectionId: string) => connections.get(connectionId).link;
@@ -79,13 +98,56 @@ export const connectionWith = ({ connections, authenticator, authorize, configur
     },
   });
 
+  const verdictOn = ({ settings: { security }, request }: JudgedRequest): Verdict => {
+    switch (request.type) {
+      case "env.requested":
+        return envVerdict(security, request.name);
+      case "pty.requested":
+        return ptyVerdict(security);
+      case "program.requested":
+        return programVerdict(security, request.program);
+      case "signal.requested":
+        return signalVerdict(security, request.signal);
+      case "window.changed":
+        return undefined;
+    }
+  };
+  const logVerdict = (connectionId: string, verdict: Verdict, channel?: number): void => {
+    if (verdict === undefined) return;
+    const { level, code, message, details } = verdict;
+    connections.loggerOf(connectionId).log(level, code, message, { ...details, channel });
+  };
+
   const session = sessionMachine.provide({
+    guards: { isAllowed: (_, judged) => verdictOn(judged) === undefined },
     actors: { runProgram: sessionProgram((connectionId) => connections.get(connectionId)) },
     actions: {
       log,
       acceptRequest: (_, { connectionId, channel }) => linkOf(connectionId).acceptRequest(channel),
       openStreams: (_, { connectionId, channel }) => linkOf(connectionId).openStreams(channel),
       showFailure: (_, { connectionId, channel, text }) => linkOf(connectionId).showFailure(channel, text),
+      logRequestRefusal: (_, judged) => logVerdict(judged.connectionId, verdictOn(judged), judged.channel),
+      keepProgram: assign(({ context }, { settings, program }) => {
+        const forced = forcedProgram(settings.security, program);
+        if (forced === undefined) return { program };
+        const { originalCommand } = forced;
+        connections
+          .loggerOf(context.connectionId)
+          .debug(
+            "SECURITY_EXEC_FORCING_COMMAND",
+            "The configured command runs instead of what was asked for",
+            {
+              channel: context.channel,
+            },
+          );
+        return {
+          program: forced.program,
+          variables:
+            originalCommand === undefined
+              ? context.variables
+              : { ...context.variables, SSH_ORIGINAL_COMMAND: originalCommand },
+        };
+      }),
       closeChannel: (_, { connectionId, channel, exit }) => linkOf(connectionId).closeChannel(channel, exit),
     },
   });
@@ -93,9 +155,13 @@ export const connectionWith = ({ connections, authenticator, authorize, configur
   const resources = (connectionId: string) => connections.get(connectionId);
 
   return connectionMachine.provide({
+    guards: {
+      mayOpenSession: (_, { settings, open }) => sessionVerdict(settings.security, open) === undefined,
+    },
     actors: {
       authentication,
       session,
+      docker: dockerMachine.provide(dockerBackend({ engines: docker, resources })),
       process: processMachine.provide(processBackend({ resources })),
       authorize: fromEffect(({ identity }) => authorize?.(identity) ?? Effect.succeed(identity)),
       configure: fromEffect(({ connectionId, identity }) =>
@@ -111,6 +177,8 @@ export const connectionWith = ({ connections, authenticator, authorize, configur
     actions: {
       log,
       acceptChannel: (_, { connectionId, channel }) => linkOf(connectionId).acceptChannel(channel),
+      logSessionRefusal: (_, { connectionId, settings, open }) =>
+        logVerdict(connectionId, sessionVerdict(settings.security, open)),
       notifyTerminals: (_, { connectionId, text }) => linkOf(connectionId).notifyTerminals(text),
       disconnect: (_, { connectionId, reason, text }) => linkOf(connectionId).disconnect(reason, text),
     },

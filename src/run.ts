@@ -1,6 +1,7 @@
 /** Runs a configuration as a daemon: opens what it names, starts the root actor, obeys signals, gives everything back. */
 import { Effect, Redacted, type Scope } from "effect";
 import { authenticatorOf } from "./auth/configured.ts";
+import { openDocker } from "./backend/docker/backend.ts";
 import { checks, load, tellInvalid } from "./commands.ts";
 import { type Diagnostic, formatDiagnostic } from "./config/diagnostic.ts";
 import { ConfigInvalid, fromObject, type Loaded } from "./config/load.ts";
@@ -105,6 +106,7 @@ const open = (
         Effect.sync(() => onListening(address)),
       );
     return startDaemon({
+      docker: yield* openDocker(logger),
       config,
       logger,
       authenticator,

@@ -20,7 +20,6 @@ const sections: ReadonlyArray<NotBuilt> = [
   { path: ["metrics"], inUse: enabled },
   { path: ["audit"], inUse: enabled },
   { path: ["geoip"], inUse: ({ provider }) => !isZero(provider) && provider !== "dummy" },
-  { path: ["security"], inUse: (section) => !isPermissive(section) },
   { path: ["sshproxy"], inUse: ({ server }, { backend }) => !isZero(server) || backend === "sshproxy" },
   { path: ["auth", "password", "kerberos"], inUse: method("password", "kerberos") },
   { path: ["auth", "gssapi", "kerberos"], inUse: method("gssapi", "kerberos") },
@@ -67,12 +66,6 @@ export const withoutNotBuilt = (
   }
   return { root: rest, findings };
 };
-
-/** A security section in which nothing is forbidden, limited or forced. */
-const isPermissive = ({ maxSessions, forwarding, ...rest }: PlainObject): boolean =>
-  isZero(rest) &&
-  (isZero(maxSessions) || maxSessions === -1) &&
-  (!isObject(forwarding) || Object.values(forwarding).every((mode) => isZero(mode) || mode === "disable"));
 
 const at = (value: unknown, path: Path): unknown =>
   path.reduce<unknown>((current, key) => (isObject(current) ? current[key] : undefined), value);

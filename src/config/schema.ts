@@ -17,6 +17,7 @@ import { Health } from "./sections/health.ts";
 import { Kubernetes } from "./sections/kubernetes.ts";
 import { Log } from "./sections/log.ts";
 import { Process } from "./sections/process.ts";
+import { Security } from "./sections/security.ts";
 import { Ssh } from "./sections/ssh.ts";
 
 export const Config = Schema.Struct({
@@ -29,14 +30,15 @@ export const Config = Schema.Struct({
   docker: section(Docker),
   kubernetes: section(Kubernetes),
   process: section(Process),
+  security: section(Security),
 });
 
 export type Config = typeof Config.Type;
 
-const { backend, log, docker, kubernetes, process } = Config.fields;
+const { backend, log, docker, kubernetes, process, security } = Config.fields;
 
 /** The part of a configuration that the configuration server may change for one connection. */
-export const PerConnection = Schema.Struct({ backend, log, docker, kubernetes, process });
+export const PerConnection = Schema.Struct({ backend, log, docker, kubernetes, process, security });
 
 export type PerConnection = typeof PerConnection.Type;
 
@@ -51,6 +53,7 @@ export const settingsOf = (config: PerConnection): Settings => ({
   docker: config.docker,
   kubernetes: config.kubernetes,
   process: config.process,
+  security: config.security,
 });
 
 /** The configuration of an empty file. */

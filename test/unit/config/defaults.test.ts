@@ -133,7 +133,7 @@ describe("the configuration of an empty file", () => {
 
 describe("the settings of a connection", () => {
   it("are the part of the configuration that a connection can have of its own", () => {
-    const { backend, log, docker, kubernetes, process } = defaults;
-    expect(settingsOf(defaults)).toEqual({ backend, log, docker, kubernetes, process });
+    const { backend, log, docker, kubernetes, process, security } = defaults;
+    expect(settingsOf(defaults)).toEqual({ backend, log, docker, kubernetes, process, security });
   });
 });

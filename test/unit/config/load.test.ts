@@ -231,9 +231,6 @@ describe("what is not built yet", () => {
     ["metrics: {enable: true}", "metrics: is not built yet"],
     ["audit: {enable: true}", "audit: is not built yet"],
     ["geoip: {provider: maxmind}", "geoip: is not built yet"],
-    ["security: {maxSessions: 10}", "security: is not built yet"],
-    ["security: {defaultMode: disable}", "security: is not built yet"],
-    ["security: {forwarding: {forwardingMode: enable}}", "security: is not built yet"],
     ["sshproxy: {server: 127.0.0.1}", "sshproxy: is not built yet"],
     ["backend: sshproxy", "backend: sshproxy is not built yet"],
     ["metrics: true", "metrics: is not built yet"],
@@ -254,10 +251,9 @@ describe("what is not built yet", () => {
     const { warnings } = await load(`${someAuth}
 metrics: {enable: false, listen: 0.0.0.0:9100, path: /metrics}
 geoip: {provider: dummy, maxmind-geoip2-file: /var/lib/GeoIP/GeoIP2-Country.mmdb}
-security: {maxSessions: -1, env: {mode: "", allow: []}, forwarding: {forwardingMode: disable}}
 sshproxy: {server: "", port: 22}
 `);
-    expect(warnings.map(({ path }) => path)).toEqual(["metrics", "geoip", "security", "sshproxy"]);
+    expect(warnings.map(({ path }) => path)).toEqual(["metrics", "geoip", "sshproxy"]);
     expect(warnings[0]?.message).toContain("switched off");
   });
 });
