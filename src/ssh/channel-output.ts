@@ -47,7 +47,10 @@ export class ChannelOutput {
 
   /** Sends all chunks, then calls `done`. They must not be changed until then. */
   write(chunks: Buffer[], isError: boolean, done: () => void): void {
-    if (this.#isAbandoned) return done();
+    if (this.#isAbandoned) {
+      done();
+      return;
+    }
     this.#pending.push({ chunks: chunks.filter(({ length }) => length > 0), isError, done });
     this.#pump();
   }
@@ -71,7 +74,10 @@ export class ChannelOutput {
     for (let next = this.#pending[0]; next !== undefined; next = this.#pending[0]) {
       while (next.chunks.length > 0) {
         if (this.#window === 0) return;
-        if (this.#port.isCongested()) return this.#wait();
+        if (this.#port.isCongested()) {
+          this.#wait();
+          return;
+        }
         this.#sendPacket(next);
       }
       this.#pending.shift();

@@ -50,29 +50,27 @@ export class Channels {
 
   /** A message of a logged in client, numbers 80 to 127. */
   received(payload: Buffer): void {
-    switch (payload[0]) {
-      case Message.CHANNEL_DATA:
-        return this.#channelOf(payload)?.dataReceived(dataOf(payload, 5));
-      case Message.CHANNEL_WINDOW_ADJUST:
-        return this.#channelOf(payload)?.windowExtended(new Reader(payload, 5).uint32());
-      case Message.CHANNEL_EXTENDED_DATA:
-        return this.#channelOf(payload)?.extendedDataReceived(dataOf(payload, 9));
-      case Message.CHANNEL_EOF:
-        return this.#channelOf(payload)?.endReceived();
-      case Message.CHANNEL_CLOSE:
-        return this.#channelOf(payload)?.closeReceived();
-      case Message.CHANNEL_REQUEST:
-        return this.#requested(payload);
+    const [type = 0] = payload;
+    switch (type) {
       case Message.CHANNEL_OPEN:
-        return this.#openRequested(payload);
+        this.#openRequested(payload);
+        break;
+      case Message.CHANNEL_REQUEST:
+        this.#requested(payload);
+        break;
       case Message.GLOBAL_REQUEST:
-        return this.#globalRequested(payload);
+        this.#globalRequested(payload);
+        break;
       // Answers to what this side asks for: only questions for a sign of life, which any answer is.
       case Message.REQUEST_SUCCESS:
       case Message.REQUEST_FAILURE:
-        return;
+        break;
       default:
-        this.#port.sendUnimplemented();
+        if (type < Message.CHANNEL_WINDOW_ADJUST || type > Message.CHANNEL_CLOSE) {
+          this.#port.sendUnimplemented();
+          return;
+        }
+        this.#toChannel(type, payload);
     }
   }
 
@@ -108,6 +106,28 @@ export class Channels {
     for (const channel of [...this.#channels.values()]) channel.close();
   }
 
+  /** The stream of a channel, and its end. */
+  #toChannel(type: number, payload: Buffer): void {
+    const channel = this.#channelOf(payload);
+    switch (type) {
+      case Message.CHANNEL_DATA:
+        channel?.dataReceived(dataOf(payload, 5));
+        break;
+      case Message.CHANNEL_WINDOW_ADJUST:
+        channel?.windowExtended(new Reader(payload, 5).uint32());
+        break;
+      case Message.CHANNEL_EXTENDED_DATA:
+        channel?.extendedDataReceived(dataOf(payload, 9));
+        break;
+      case Message.CHANNEL_EOF:
+        channel?.endReceived();
+        break;
+      case Message.CHANNEL_CLOSE:
+        channel?.closeReceived();
+        break;
+    }
+  }
+
   /** A channel that was closed may still be spoken to by a client that doesn't know yet; one never opened may not. */
   #channelOf(payload: Buffer): SessionChannel | undefined {
     const number = new Reader(payload).uint32();
@@ -129,15 +149,12 @@ export class Channels {
     const [sender, window, packetBytes] = [reader.uint32(), reader.uint32(), reader.uint32()];
     if (type !== "session") {
       const reason = prohibitedTypes.includes(type) ? OpenFailure.prohibited : OpenFailure.unknownType;
-      return this.#refuse(sender, reason, "This kind of channel is not available here.", type);
-    }
-    if (packetBytes === 0) {
-      return this.#refuse(sender, OpenFailure.connectFailed, "A channel needs room for packets.", type);
-    }
-    if (this.#channels.size >= MOST_CHANNELS) {
-      return this.#refuse(sender, OpenFailure.resourceShortage, "There are too many sessions.", type);
-    }
-    if (this.#noMoreSessions || !this.#announce({ sender, window, packetBytes })) {
+      this.#refuse(sender, reason, "This kind of channel is not available here.", type);
+    } else if (packetBytes === 0) {
+      this.#refuse(sender, OpenFailure.connectFailed, "A channel needs room for packets.", type);
+    } else if (this.#channels.size >= MOST_CHANNELS) {
+      this.#refuse(sender, OpenFailure.resourceShortage, "There are too many sessions.", type);
+    } else if (this.#noMoreSessions || !this.#announce({ sender, window, packetBytes })) {
       this.#refuse(sender, OpenFailure.prohibited, "No session can be opened now.", type);
     }
   }

@@ -44,11 +44,14 @@ export class ClientAlive {
   #check(): void {
     const { intervalMillis, countMax, ask, lost } = this.#options;
     const silentMillis = performance.now() - this.#heardAt;
-    if (this.#unanswered === 0 && silentMillis < intervalMillis)
-      return this.#wait(intervalMillis - silentMillis);
-    if (this.#unanswered >= countMax) return lost();
-    this.#unanswered++;
-    ask();
-    this.#wait(intervalMillis);
+    if (this.#unanswered === 0 && silentMillis < intervalMillis) {
+      this.#wait(intervalMillis - silentMillis);
+    } else if (this.#unanswered >= countMax) {
+      lost();
+    } else {
+      this.#unanswered++;
+      ask();
+      this.#wait(intervalMillis);
+    }
   }
 }

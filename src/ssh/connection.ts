@@ -10,24 +10,21 @@ import type { Logger } from "../log/logger.ts";
 import { Channels } from "./channels.ts";
 import { ClientAlive } from "./client-alive.ts";
 import { hostKeysMessage, hostKeysProof } from "./host-key-proof.ts";
+import { IdentificationReader } from "./identification.ts";
 import type { ChannelStreams, Link } from "./link.ts";
 import { Outlet } from "./outlet.ts";
+import { brokenBy, describe, keepAliveLost } from "./peer-failures.ts";
 import { signatureAlgorithms } from "./public-key.ts";
 import { Transport, type TransportSettings } from "./ssh2-extension.ts";
 import { UserAuthentication } from "./user-authentication.ts";
 import { Message, message, ProtocolError, Reader } from "./wire.ts";
 
-/** RFC 4253 section 4.2: the identification string with its line end. */
-const LONGEST_IDENTIFICATION = 255;
 /** How long a client that was disconnected may take to read why and close its end. */
 const LINGER_MILLIS = 2000;
 /** How many messages may wait for a client that doesn't come along when keys are exchanged. */
 const MOST_WAITING = 1000;
 /** How much of a client's own words is written into the log. */
 const LONGEST_QUOTE = 200;
-
-/** RFC 4253 section 4.2; compatible servers and clients of the last century say 1.99. */
-const IDENTIFICATION = /^SSH-(?:2\.0|1\.99)-[!-~\x80-\xff]+(?: [ -~\x80-\xff]*)?$/;
 
 /** RFC 4253 section 11.1. */
 const reasonCodes: Readonly<Record<DisconnectReason, number>> = {
@@ -64,7 +61,7 @@ export class SshConnection implements Link {
   readonly #authentication: UserAuthentication;
   readonly #channels: Channels;
   readonly #alive: ClientAlive;
-  #identification: Buffer = Buffer.alloc(0);
+  readonly #identification = new IdentificationReader();
   #clientVersion = "";
   #transport: Transport | undefined;
   #negotiated: Negotiated | undefined;
@@ -191,33 +188,23 @@ export class SshConnection implements Link {
       if (this.#transport === undefined) this.#identify(chunk);
       else this.#transport.receive(chunk);
     } catch (error) {
-      this.#fail(this.#refusalOf(error));
+      this.#fail(this.#brokenBy(error));
     }
   }
 
-  /** Reads the client's identification string; only then a transport is made. */
+  /** Only a client that has identified itself gets a transport. */
   #identify(chunk: Buffer): void {
-    const received = Buffer.concat([this.#identification, chunk]);
-    const end = received.indexOf("\n");
-    const isSsh = received.subarray(0, 4).equals(Buffer.from("SSH-").subarray(0, received.length));
-    if (!isSsh || (end === -1 ? received.length : end + 1) > LONGEST_IDENTIFICATION) {
-      throw new ProtocolError("the client does not begin with an identification string");
-    }
-    this.#identification = received;
-    if (end === -1) return;
-    const line = received.toString("latin1", 0, end).replace(/\r$/, "");
-    if (!IDENTIFICATION.test(line))
-      throw new ProtocolError("the client's identification string is malformed");
-    this.#clientVersion = line;
-    this.#identification = Buffer.alloc(0);
-    this.#transport = new Transport(this.#settings.transport, signatureAlgorithms, line, {
+    const identified = this.#identification.read(chunk);
+    if (identified === undefined) return;
+    this.#clientVersion = identified.line;
+    this.#transport = new Transport(this.#settings.transport, signatureAlgorithms, identified.line, {
       write: (bytes) => this.#outlet.write(bytes),
       handshakeCompleted: (negotiated) => this.#handshakeCompleted(negotiated),
       rekeyed: () => this.#outlet.resume(),
-      message: (payload) => this.#message(payload),
+      message: (payload) => this.#received(payload),
       disconnected: (reason, text) => this.#disconnected(reason, text),
     });
-    if (end + 1 < received.length) this.#transport.receive(received.subarray(end + 1));
+    if (identified.rest.length > 0) this.#transport.receive(identified.rest);
   }
 
   #handshakeCompleted(negotiated: Negotiated): void {
@@ -229,31 +216,37 @@ export class SshConnection implements Link {
     });
   }
 
-  #message(payload: Buffer): void {
+  #received(payload: Buffer): void {
     const [type = 0] = payload;
-    if (type >= Message.GLOBAL_REQUEST) {
-      if (!this.#authentication.isDone) throw new ProtocolError("the client did not log in first");
-      return this.#channels.received(payload);
-    }
     switch (type) {
       case Message.IGNORE:
       case Message.UNIMPLEMENTED:
       case Message.DEBUG:
       case Message.EXT_INFO:
-        return;
+        break;
       case Message.DISCONNECT: {
         const reader = new Reader(payload);
-        return this.#disconnected(reader.uint32(), reader.string().toString());
+        this.#disconnected(reader.uint32(), reader.string().toString());
+        break;
       }
       case Message.SERVICE_REQUEST:
-        return this.#authentication.serviceRequested(payload);
+        this.#authentication.serviceRequested(payload);
+        break;
       case Message.USERAUTH_REQUEST:
-        return this.#authentication.userAuthenticationRequested(payload);
+        this.#authentication.userAuthenticationRequested(payload);
+        break;
       case Message.USERAUTH_INFO_RESPONSE:
-        return this.#authentication.answersReceived(payload);
+        this.#authentication.answersReceived(payload);
+        break;
       default:
-        this.#transport?.sendUnimplemented();
+        this.#receivedOfConnection(type, payload);
     }
+  }
+
+  #receivedOfConnection(type: number, payload: Buffer): void {
+    if (type < Message.GLOBAL_REQUEST) this.#transport?.sendUnimplemented();
+    else if (this.#authentication.isDone) this.#channels.received(payload);
+    else throw new ProtocolError("the client did not log in first");
   }
 
   #loggedIn(): void {
@@ -274,7 +267,7 @@ export class SshConnection implements Link {
     if (transport === undefined || this.#isEnding) return;
     transport.sendMessage(payload);
     if (transport.waiting > MOST_WAITING) {
-      this.#fail(this.#refusalOf(new ProtocolError("the client does not take new keys")));
+      this.#fail(this.#brokenBy(new ProtocolError("the client does not take new keys")));
     }
   }
 
@@ -302,6 +295,10 @@ export class SshConnection implements Link {
     this.#report({ type: "peer.failed", refusal });
     // The machine has disconnected by now, unless it is gone or in the middle of something else.
     this.disconnect("protocolError", refusal.userMessage);
+  }
+
+  #brokenBy(error: unknown): Refusal {
+    return brokenBy(error, this.#clientVersion, this.#negotiated !== undefined);
   }
 
   #report(event: ConnectionEvent): void {
@@ -335,42 +332,4 @@ export class SshConnection implements Link {
     clearTimeout(this.#linger);
     this.#gone();
   }
-
-  #refusalOf(error: unknown): Refusal {
-    const { message, name } = error instanceof Error ? error : new Error(String(error));
-    const details = { error: message, clientVersion: this.#clientVersion };
-    // Other classes of errors are not the client's doing.
-    const isBug = name !== "Error";
-    return this.#negotiated === undefined
-      ? {
-          code: "SSH_HANDSHAKE_FAILED",
-          level: isBug ? "error" : "info",
-          userMessage: "The key exchange failed. Please check that your SSH client is up to date.",
-          message: "The client broke off or broke the key exchange",
-          details,
-        }
-      : {
-          code: "SSH_DECODE_FAILED",
-          level: isBug ? "error" : "notice",
-          userMessage: "Your SSH client sent something that this server does not understand.",
-          message: "The client broke the SSH protocol",
-          details,
-        };
-  }
 }
-
-const keepAliveLost: Refusal = {
-  code: "SSH_KEEPALIVE_NORESP",
-  level: "info",
-  userMessage: "Your SSH client does not answer any more.",
-  message: "The client did not give a sign of life",
-  details: {},
-};
-
-/** For the log: key exchange, host key, then cipher and MAC of each direction when they differ. */
-const describe = ({ kex, serverHostKey, cs, sc }: Negotiated): string => {
-  const direction = ({ cipher, mac }: Negotiated["cs"]) =>
-    /gcm|poly1305/.test(cipher) ? cipher : `${cipher} ${mac}`;
-  const [up, down] = [direction(cs), direction(sc)];
-  return `${kex} ${serverHostKey} ${up === down ? up : `${up} ${down}`}`;
-};

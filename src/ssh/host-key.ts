@@ -1,6 +1,6 @@
 /** A private key that the server proves its identity with (RFC 4253 section 8). */
 import { createPrivateKey, type KeyObject, sign } from "node:crypto";
-import { utils } from "ssh2";
+import ssh2 from "ssh2";
 import type { SigningKey } from "ssh2/lib/protocol/Protocol.js";
 import { fingerprintOf, signEcdsa, writePublicKey } from "./public-key.ts";
 
@@ -73,7 +73,7 @@ const isEncrypted = (pem: string): boolean => {
 const readPrivateKey = (pem: string): KeyObject | undefined => {
   try {
     if (!pem.includes(OPENSSH_HEADER)) return createPrivateKey(pem);
-    const parsed: unknown = utils.parseKey(pem);
+    const parsed: unknown = ssh2.utils.parseKey(pem);
     const [key] = Array.isArray(parsed) ? parsed : [parsed];
     return key instanceof Error ? undefined : createPrivateKey(key.getPrivatePEM());
   } catch {

@@ -91,7 +91,10 @@ export class UserAuthentication {
     if (service !== "ssh-connection") throw new ProtocolError("the client asked for an unknown service");
     const request = { username: username ?? "", method, reader, payload };
     const attempt = this.#attempt;
-    if (attempt === undefined) return this.#begin(request);
+    if (attempt === undefined) {
+      this.#begin(request);
+      return;
+    }
     if (this.#waiting.push(request) > MOST_WAITING) {
       throw new ProtocolError("too many authentication requests at once");
     }
@@ -107,14 +110,10 @@ export class UserAuthentication {
     const asked = attempt?.asked;
     // Answers may cross with the end of their questions on the wire.
     if (attempt === undefined || asked === undefined) return;
-    const reader = new Reader(payload);
-    const count = reader.uint32();
-    if (count !== asked.count) return this.#endQuestions(attempt, "The number of answers is wrong");
-    const answers: Redacted.Redacted<string>[] = [];
-    for (let index = 0; index < count; index++) {
-      const answer = reader.text();
-      if (answer === undefined) return this.#endQuestions(attempt, "An answer is not UTF-8");
-      answers.push(Redacted.make(answer));
+    const answers = readAnswers(new Reader(payload), asked.count);
+    if (answers === undefined) {
+      this.#endQuestions(attempt, "The answers do not fit the questions, or are not UTF-8");
+      return;
     }
     attempt.asked = undefined;
     asked.answer(answers);
@@ -260,3 +259,14 @@ export class UserAuthentication {
     this.#port.logger().debug("SSH_AUTH_FAILED", message, algorithm === undefined ? {} : { algorithm });
   }
 }
+
+const readAnswers = (reader: Reader, count: number): Redacted.Redacted<string>[] | undefined => {
+  if (reader.uint32() !== count) return undefined;
+  const answers: Redacted.Redacted<string>[] = [];
+  while (answers.length < count) {
+    const answer = reader.text();
+    if (answer === undefined) return undefined;
+    answers.push(Redacted.make(answer));
+  }
+  return answers;
+};

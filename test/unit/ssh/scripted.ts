@@ -11,7 +11,7 @@ import { Effect, Exit, Redacted, Schema, Scope } from "effect";
 import { onTestFinished } from "vitest";
 import type { AuthenticationRequested } from "../../../machines/authentication.ts";
 import type { ConnectionEvent } from "../../../machines/connection.ts";
-import type { Exit as ProgramExit, Program } from "../../../machines/facts.ts";
+import type { Program, Exit as ProgramExit } from "../../../machines/facts.ts";
 import type { SessionRequest } from "../../../machines/session.ts";
 import { Ssh } from "../../../src/config/sections/ssh.ts";
 import { HostKey } from "../../../src/ssh/host-key.ts";
@@ -121,7 +121,9 @@ export const serve = async ({
   const waiting: (() => void)[] = [];
   const scope = await Effect.runPromise(Scope.make());
   onTestFinished(() => Effect.runPromise(Scope.close(scope, Exit.void)));
-  onTestFinished(() => connections.forEach(({ link }) => link.disconnect("byApplication", "")));
+  onTestFinished(() => {
+    for (const { link } of connections) link.disconnect("byApplication", "");
+  });
   const server = sshServer({
     config: Schema.decodeUnknownSync(Ssh)({ listen: "127.0.0.1:0", ...config }),
     hostKeys,
@@ -170,22 +172,20 @@ const admit = (offer: Parameters<SshServerOptions["onSocket"]>[0], script: Scrip
 };
 
 const follow = (event: ConnectionEvent, link: Link, script: Script): void => {
-  switch (event.type) {
-    case "authentication.requested":
-      return script.authenticate(event, link);
-    case "session.opened":
-      return script.open(event.channel, link);
-    case "session.requested":
-      if (event.request.type !== "program.requested") return script.request(event.request, event.channel, link);
-      link.openStreams(event.channel);
-      return script.run(event.request.program, event.channel, link);
-    case "peer.failed":
-      return link.disconnect("protocolError", event.refusal.userMessage);
-    case "peer.disconnected":
-      return link.disconnect("byApplication", "");
-    default:
-      return;
+  if (event.type === "authentication.requested") script.authenticate(event, link);
+  if (event.type === "session.opened") script.open(event.channel, link);
+  if (event.type === "session.requested") followRequest(event.request, event.channel, link, script);
+  if (event.type === "peer.failed") link.disconnect("protocolError", event.refusal.userMessage);
+  if (event.type === "peer.disconnected") link.disconnect("byApplication", "");
+};
+
+const followRequest = (request: SessionRequest, channel: number, link: Link, script: Script): void => {
+  if (request.type !== "program.requested") {
+    script.request(request, channel, link);
+    return;
   }
+  link.openStreams(channel);
+  script.run(request.program, channel, link);
 };
 
 /** A socket that is connected to the server and destroyed when the test is over. */
@@ -201,6 +201,14 @@ export const rawSocket = async ({ host, port }: ScriptedServer): Promise<Socket>
 export const everything = async (socket: Socket): Promise<Buffer> => {
   const chunks: Buffer[] = [];
   socket.on("data", (chunk: Buffer) => chunks.push(chunk));
-  await new Promise<void>((resolve) => pipeline(socket, async (source) => { for await (const _ of source); }, () => resolve()));
+  await new Promise<void>((resolve) =>
+    pipeline(
+      socket,
+      async (source) => {
+        for await (const _ of source);
+      },
+      () => resolve(),
+    ),
+  );
   return Buffer.concat(chunks);
 };
