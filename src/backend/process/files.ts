@@ -21,8 +21,16 @@ export interface FilePlaces {
   /** Directories that programs have as their own. */
   readonly roots: readonly Root[];
   /** Where files for other places are kept, to be bound there one by one; missing where that is not possible. */
-  readonly elsewhere: { readonly host: string; readonly occupied: readonly string[] } | undefined;
+  readonly elsewhere: Elsewhere | undefined;
   readonly account: Account | undefined;
+}
+
+export interface Elsewhere {
+  readonly host: string;
+  /** What the sandbox shares with the host: a file can be replaced in it, nothing can be added. */
+  readonly shared: readonly string[];
+  /** What the sandbox has of its own. */
+  readonly own: readonly string[];
 }
 
 /** A file of the host that is bound to a place in the sandbox. */
@@ -78,19 +86,23 @@ const writeOne = async (
     return writeBeneath(root.host, parts.slice(depth), content, account);
   }
   if (elsewhere === undefined) throw new Error("without isolation, files can only be written to the home");
-  const inTheWay = [...elsewhere.occupied, ...all.filter((other) => other !== path)];
-  for (const other of inTheWay) {
-    if (isBeneath(other, path)) throw new Error(`${other} needs a directory there`);
-    if (isBeneath(path, other) || path === other) await mustAllow(path, other);
+  const { host, shared, own } = elsewhere;
+  const others = all.filter((other) => other !== path);
+  const inTheWay = [...shared, ...own, ...others].find(
+    (other) => isBeneath(other, path) || isBeneath(path, other),
+  );
+  if (inTheWay !== undefined) throw new Error(`${inTheWay} is in the way`);
+  if (own.includes(path) || (shared.includes(path) && (await isDirectory(path)))) {
+    throw new Error("something else is there");
   }
-  return writeBeneath(elsewhere.host, [keptAs(path)], content, account);
+  return writeBeneath(host, [keptAs(path)], content, account);
 };
 
-/** A file can take the place of one of the host's, but what the host shares is not changed by one. */
-const mustAllow = async (path: string, shared: string): Promise<void> => {
-  const entry = await stat(shared).catch(() => undefined);
-  if (path !== shared || entry?.isDirectory()) throw new Error(`${shared} is read-only`);
-};
+const isDirectory = (path: string): Promise<boolean> =>
+  stat(path).then(
+    (entry) => entry.isDirectory(),
+    () => false,
+  );
 
 const isBeneath = (path: string, directory: string): boolean => path.startsWith(`${directory}/`);
 

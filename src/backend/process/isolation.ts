@@ -12,7 +12,7 @@ export type Isolation =
   | { readonly usable: true; readonly sandbox: Sandbox }
   | { readonly usable: false; readonly reason: string };
 
-const PROBE_TIMEOUT = Duration.seconds(10);
+const PROBE_TIMEOUT = Duration.seconds(5);
 
 /**
  * Finds out what `process.network` asks for. What works is remembered for the life of the function; what doesn't is

@@ -1,7 +1,7 @@
 /** Where the programs of a connection keep their files. */
 import type { FurnishedPlacement } from "../../../machines/process.ts";
 import type { FilePlaces } from "./files.ts";
-import { occupiedPaths } from "./sandbox-view.ts";
+import { sharedPaths } from "./sandbox-view.ts";
 
 /** Seen by sandboxed programs only: without isolation, /tmp is everybody's. */
 const TEMPORARY = "/tmp";
@@ -14,7 +14,8 @@ export const placesOf = ({ home, isolated }: FurnishedPlacement): FilePlaces => 
     roots: [atHome, { host: workspace.temporary, seenAs: TEMPORARY }],
     elsewhere: {
       host: workspace.files,
-      occupied: [...occupiedPaths, directory, TEMPORARY, "/etc/passwd", "/etc/group", "/var/tmp"],
+      shared: sharedPaths,
+      own: [directory, TEMPORARY, "/var/tmp", "/etc/passwd", "/etc/group", "/proc", "/dev", "/sys"],
     },
     account,
   };

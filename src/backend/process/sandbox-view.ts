@@ -32,14 +32,8 @@ export const systemView = async (): Promise<readonly string[]> => [
   ...["--proc", "/proc", "--dev", "/dev"],
 ];
 
-/** Directories and files that are the host's, or the sandbox's own: nothing else can be put there. */
-export const occupiedPaths: readonly string[] = [
-  ...systemDirectories,
-  ...configuration,
-  "/proc",
-  "/dev",
-  "/sys",
-];
+/** What is the host's. */
+export const sharedPaths: readonly string[] = [...systemDirectories, ...configuration];
 
 /** Whether a program at this path of the host is one that the sandbox sees. */
 export const isSystemProgram = (path: string): boolean =>
