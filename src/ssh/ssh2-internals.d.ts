@@ -22,17 +22,19 @@ declare module "ssh2/lib/protocol/Protocol.js" {
   }
 
   export interface ProtocolOptions {
-    readonly server: true;
-    readonly hostKeys: Readonly<Record<string, SigningKey>>;
+    readonly server: boolean;
+    /** A server's; clients have none. */
+    readonly hostKeys?: Readonly<Record<string, SigningKey>>;
     /** The identification string without `SSH-2.0-`. */
     readonly ident: Buffer;
-    readonly offer: KexInit;
+    /** What ssh2 offers by default when it is left out. */
+    readonly offer?: KexInit;
     readonly onWrite: (data: Uint8Array) => void;
     readonly onError: (error: Error & { readonly level?: string }) => void;
     readonly onHeader: () => void;
     readonly onHandshakeComplete: (negotiated: Negotiated) => void;
     readonly messageHandlers: {
-      readonly DISCONNECT: (protocol: Protocol, reason: number, text: string) => void;
+      readonly DISCONNECT?: (protocol: Protocol, reason: number, text: string) => void;
     };
   }
 
@@ -41,6 +43,8 @@ declare module "ssh2/lib/protocol/Protocol.js" {
 
   export default class Protocol {
     constructor(options: ProtocolOptions);
+    /** Sends the identification string. */
+    start(): void;
     parse(chunk: Buffer, start: number, end: number): void;
     rekey(): void;
     disconnect: (reason: number) => void;
