@@ -1,5 +1,5 @@
 /** The steps of `dockerMachine` on containers. */
-import { Effect, Schedule, Scope } from "effect";
+import { Duration, Effect, Schedule, Scope } from "effect";
 import type { ContainerFacts, ContainerRequest, CreationOutcome, Tooling } from "../../../machines/docker.ts";
 import type { Provisioning } from "../../../machines/facts.ts";
 import type { Failure } from "../../failure.ts";
@@ -27,6 +27,9 @@ import { removeSurely, scopedContainer } from "./lifetime.ts";
 
 /** How often a container is looked at that is between two states. */
 const SETTLING_POLL = Schedule.spaced("200 millis");
+
+/** How long a container is left alone that is about to be removed. */
+const BEING_REMOVED = Duration.millis(200);
 
 type OnContainer = (request: ContainerRequest) => Effect.Effect<void, Failure>;
 
@@ -63,9 +66,14 @@ export const containerSteps = (benchFor: Workshop) => {
     ...provisioning
   }: ContainerRequest): Effect.Effect<ContainerFacts | undefined, Failure> =>
     Effect.gen(function* () {
-      const bench = yield* benchFor(provisioning);
-      const found = yield* lookUp(bench, container.id);
-      return found && factsOf(found);
+      const { known, execution, timeouts, connection } = yield* benchFor(provisioning);
+      const idleMillis = Duration.toMillis(execution.idleTimeout);
+      const entered = yield* Effect.mapError(
+        Scope.provide(known.tenancy.enter(container.id, idleMillis, timeouts.http), connection.scope),
+        explained(ContainerLookupFailed, "The container could not be entered", { container: container.id }),
+      );
+      if (entered === undefined) yield* Effect.sleep(BEING_REMOVED);
+      return entered && factsOf(entered);
     });
 
   const createContainer = ({

@@ -2,7 +2,7 @@
  * Programs of the modes `connection` and `persistent`: each is an exec in the connection's container, started by the
  * guest agent or a shell that says its process id, so that it can be signalled.
  */
-import { Deferred, Duration, Effect, type Scope, Semaphore } from "effect";
+import { Deferred, Duration, Effect, Schedule, type Scope, Semaphore } from "effect";
 import type { Exit, Terminal, TerminalSize } from "../../../machines/facts.ts";
 import type { DockerExecution, DockerTimeouts } from "../../config/sections/docker.ts";
 import type { Failure } from "../../failure.ts";
@@ -45,6 +45,9 @@ const CONSOLE_SIZE_API = [1, 42] as const;
 /** How long a program that was hung up may take to end before it is killed. */
 const HANG_UP_GRACE = Duration.seconds(5);
 const HANG_UP_POLL = Duration.millis(250);
+
+/** How long a container may take to end after its programs. */
+const CONTAINER_END = Schedule.upTo(Schedule.spaced("50 millis"), { duration: "500 millis" });
 
 /** What the exit code of a program says whose process was killed by force. */
 const KILLED = 128 + 9;
@@ -207,23 +210,35 @@ const awaitExit = (started: Started): Effect.Effect<Exit, Failure> =>
     return exitOf({ code, program: request.program, delivered, message });
   }).pipe(Effect.mapError((error) => (error._tag === "EngineError" ? exitUnknown(started, error) : error)));
 
-/** A program that Berth did not kill: was it for its memory, or was it the container that ended? */
+/**
+ * A program that Berth did not kill: was it for its memory, or was it the container that ended? That is known a
+ * little later than the end of its programs.
+ */
 const whyKilled = ({
   engine,
   container,
   timeouts,
 }: ExecHost): Effect.Effect<string, EngineError | ContainerGone> =>
-  Effect.flatMap(findContainer(engine, container, timeouts.http), (found) => {
-    if (found?.State.Running === true) {
-      return Effect.succeed(found.State.OOMKilled ? "The program was killed because memory ran out." : "");
-    }
-    return Effect.fail(
-      new ContainerGone({
-        message: found === undefined ? "The container was removed" : "The container was stopped",
-        details: { container },
+  Effect.flatMap(
+    Effect.repeat(findContainer(engine, container, timeouts.http), {
+      schedule: CONTAINER_END,
+      while: (found) => found?.State.Running === true,
+    }),
+    () =>
+      Effect.flatMap(findContainer(engine, container, timeouts.http), (found) => {
+        if (found?.State.Running === true) {
+          return Effect.succeed(
+            found.State.OOMKilled ? "The program was killed because memory ran out." : "",
+          );
+        }
+        return Effect.fail(
+          new ContainerGone({
+            message: found === undefined ? "The container was removed" : "The container was stopped",
+            details: { container },
+          }),
+        );
       }),
-    );
-  });
+  );
 
 const exitUnknown = ({ host: { container }, exec }: Started, error: EngineError): Failure => {
   const details = { container, exec };

@@ -11,7 +11,6 @@ import { idlingContainer, platformOf } from "./creation.ts";
 import {
   ConfigurationUnusable,
   ContainerCreateFailed,
-  EngineUnreachable,
   explained,
   ImageLookupFailed,
   ImagePullFailed,
@@ -22,18 +21,20 @@ import { CONNECTION_ID, connectionLabels } from "./labels.ts";
 import { scopedContainer } from "./lifetime.ts";
 import { registryCredentials } from "./plan.ts";
 
+const AGENT_DISABLED = {
+  code: "DOCKER_GUEST_AGENT_DISABLED",
+  message: "The guest agent is disabled: programs are started and signalled through the image's shell",
+};
+
 /** The first API that creates containers for a platform. */
 const PLATFORM_API = [1, 41] as const;
 
 export const imageSteps = (benchFor: Workshop) => {
   const contactEngine = (provisioning: Provisioning): Effect.Effect<DockerPlan, Failure> =>
     Effect.gen(function* () {
-      const { engine, timeouts, plan, execution } = yield* benchFor(provisioning);
-      yield* Effect.mapError(engine.negotiate(timeouts.http), (error) =>
-        error._tag === "EngineError"
-          ? explained(EngineUnreachable, `The Engine at ${engine.address} can't be used`)(error)
-          : error,
-      );
+      const { engine, engines, known, timeouts, plan, execution, logger } = yield* benchFor(provisioning);
+      yield* engines.contact(known, timeouts.http);
+      if (execution.disableAgent) engines.warnOnce(logger, AGENT_DISABLED);
       if (platformOf(execution.platform) !== "" && !engine.speaks(PLATFORM_API)) {
         return yield* Effect.fail(
           new ConfigurationUnusable({ message: "docker.execution.platform needs API 1.41 of the Engine" }),

@@ -78,6 +78,7 @@ export class Preamble {
     this.complete = new Promise((resolve) => {
       this.#resolveComplete = resolve;
     });
+    if (this.isComplete) this.end();
   }
 
   /** The program's process id in the container, once it was said. */
