@@ -63,7 +63,7 @@ export const processBackend = ({ resources }: ProcessBackendDependencies) => {
   const furnish = (placement: Placement): Effect.Effect<Home, Failure> =>
     Effect.gen(function* () {
       const sandbox = yield* sandboxOf(placement);
-      return yield* prepareHome(placement, resources(placement.connectionId), sandbox?.account);
+      return yield* prepareHome(placement, resources(placement.connectionId), sandbox);
     });
 
   const openEnvironment = (placement: FurnishedPlacement): Effect.Effect<Environment, Failure> =>

@@ -4,7 +4,7 @@
  */
 import { createHash, randomUUID } from "node:crypto";
 import { constants } from "node:fs";
-import { type FileHandle, mkdir, open, rename, stat, unlink } from "node:fs/promises";
+import { type FileHandle, mkdir, open, rename, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { Effect, Redacted } from "effect";
 import type { FileValue } from "../../metadata.ts";
@@ -20,17 +20,11 @@ export interface Root {
 export interface FilePlaces {
   /** Directories that programs have as their own. */
   readonly roots: readonly Root[];
-  /** Where files for other places are kept, to be bound there one by one; missing where that is not possible. */
-  readonly elsewhere: Elsewhere | undefined;
+  /** Paths, as programs see them, at and beneath which is something else already. */
+  readonly taken: readonly string[];
+  /** A directory for files that go to other places and are bound there one by one; missing where that cannot be. */
+  readonly elsewhere: string | undefined;
   readonly account: Account | undefined;
-}
-
-export interface Elsewhere {
-  readonly host: string;
-  /** What the sandbox shares with the host: a file can be replaced in it, nothing can be added. */
-  readonly shared: readonly string[];
-  /** What the sandbox has of its own. */
-  readonly own: readonly string[];
 }
 
 /** A file of the host that is bound to a place in the sandbox. */
@@ -68,41 +62,31 @@ export const boundFiles = (
     ? []
     : paths
         .filter((path) => !roots.some(({ seenAs }) => isBeneath(path, seenAs)))
-        .map((path) => ({ host: join(elsewhere.host, keptAs(path)), seenAs: path }));
+        .map((path) => ({ host: join(elsewhere, keptAs(path)), seenAs: path }));
 
 const writeOne = async (
   path: string,
   content: Uint8Array,
-  { roots, elsewhere, account }: FilePlaces,
+  { roots, taken, elsewhere, account }: FilePlaces,
   all: readonly string[],
 ): Promise<void> => {
   const parts = path.split("/").slice(1);
   if (!path.startsWith("/") || path.includes("\0") || parts.some((part) => ["", ".", ".."].includes(part))) {
     throw new Error("the path is not absolute and plain");
   }
+  const inTheWay =
+    taken.find((other) => path === other || isBeneath(path, other) || isBeneath(other, path)) ??
+    roots.map(({ seenAs }) => seenAs).find((other) => path === other || isBeneath(other, path)) ??
+    all.find((other) => isBeneath(path, other) || isBeneath(other, path));
+  if (inTheWay !== undefined) throw new Error(`${inTheWay} is in the way`);
   const root = roots.find(({ seenAs }) => isBeneath(path, seenAs));
   if (root !== undefined) {
     const depth = root.seenAs.split("/").length - 1;
     return writeBeneath(root.host, parts.slice(depth), content, account);
   }
   if (elsewhere === undefined) throw new Error("without isolation, files can only be written to the home");
-  const { host, shared, own } = elsewhere;
-  const others = all.filter((other) => other !== path);
-  const inTheWay = [...shared, ...own, ...others].find(
-    (other) => isBeneath(other, path) || isBeneath(path, other),
-  );
-  if (inTheWay !== undefined) throw new Error(`${inTheWay} is in the way`);
-  if (own.includes(path) || (shared.includes(path) && (await isDirectory(path)))) {
-    throw new Error("something else is there");
-  }
-  return writeBeneath(host, [keptAs(path)], content, account);
+  return writeBeneath(elsewhere, [keptAs(path)], content, account);
 };
-
-const isDirectory = (path: string): Promise<boolean> =>
-  stat(path).then(
-    (entry) => entry.isDirectory(),
-    () => false,
-  );
 
 const isBeneath = (path: string, directory: string): boolean => path.startsWith(`${directory}/`);
 

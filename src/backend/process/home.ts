@@ -11,6 +11,8 @@ import type { Logger } from "../../log/logger.ts";
 import type { ConnectionResources } from "../backend.ts";
 import type { Account } from "./executables.ts";
 import { HomeFailed } from "./failures.ts";
+import type { Sandbox } from "./sandbox.ts";
+import { furnishConfiguration } from "./sandbox-view.ts";
 import { safeUserName } from "./user-name.ts";
 
 declare module "../../../machines/process.ts" {
@@ -28,10 +30,8 @@ export interface Workspace {
   readonly directory: string;
   /** Seen as /tmp. */
   readonly temporary: string;
-  /** Seen as /etc/passwd. */
-  readonly passwd: string;
-  /** Seen as /etc/group. */
-  readonly group: string;
+  /** Seen as /etc. */
+  readonly configuration: string;
   /** Holds the login's files that are neither in the home nor in /tmp. */
   readonly files: string;
 }
@@ -42,34 +42,35 @@ const PRIVATE = 0o700;
 /** In `process.home`, it stands for the user's name. */
 const USER_TOKEN = "%u";
 
-/** @param account set when programs run as somebody else than the daemon */
+/** @param sandbox missing when programs run without isolation */
 export const prepareHome = (
-  { identity, settings, isolated, shell }: Placement,
+  { identity, settings, shell }: Placement,
   { scope, logger }: ConnectionResources,
-  account: Account | undefined,
+  sandbox: Sandbox | undefined,
 ): Effect.Effect<Home, HomeFailed> =>
   Effect.gen(function* () {
+    const account = sandbox?.account;
     const userName = safeUserName(identity.authenticatedUsername || identity.username);
     const directory = yield* Effect.uninterruptible(makeWorkspace(scope, logger));
     const workspace: Workspace = {
       directory,
       temporary: join(directory, "tmp"),
-      passwd: join(directory, "passwd"),
-      group: join(directory, "group"),
+      configuration: join(directory, "etc"),
       files: join(directory, "files"),
     };
     const configured = settings.process.home.replaceAll(USER_TOKEN, userName);
     const hostDirectory = configured === "" ? join(directory, "home") : configured;
-    const home = isolated ? `/home/${userName}` : hostDirectory;
+    const home = sandbox === undefined ? hostDirectory : `/home/${userName}`;
     yield* attempt("prepare the home directory", async () => {
       if (!isAbsolute(hostDirectory)) throw new Error("process.home is not an absolute path");
       if (account !== undefined) await chown(directory, account.uid, account.gid);
       await ensureDirectory(hostDirectory, account);
-      if (!isolated) return;
+      if (sandbox === undefined) return;
       await ensureDirectory(workspace.temporary, account);
       await ensureDirectory(workspace.files, account);
-      await writeFile(workspace.passwd, passwdOf(userName, home, shell));
-      await writeFile(workspace.group, groupOf(userName));
+      await furnishConfiguration(directory, sandbox.configuration);
+      await writeFile(join(workspace.configuration, "passwd"), passwdOf(userName, home, shell));
+      await writeFile(join(workspace.configuration, "group"), groupOf(userName));
     });
     return { directory: home, hostDirectory, userName, workspace, account };
   });

@@ -66,7 +66,8 @@ const findIsolation = (sharesNetwork: boolean): Effect.Effect<Isolation> =>
     if (setsid === undefined) return unusable("setsid is not installed");
     const sandbox: Sandbox = {
       ...{ bwrap, awk, setsid, account },
-      arguments: [...namespaceArguments(sharesNetwork), ...view],
+      arguments: [...namespaceArguments(sharesNetwork), ...view.arguments],
+      configuration: view.configuration,
     };
     const complaint = yield* tryOut(sandbox);
     return complaint === undefined ? { usable: true, sandbox } : unusable(complaint);
@@ -88,7 +89,7 @@ const tryOut = (sandbox: Sandbox): Effect.Effect<string | undefined> =>
       Effect.gen(function* () {
         const probe = launchSandboxed(sandbox, {
           command: ["/bin/sh", "-c", "kill -TERM $$"],
-          arguments: [],
+          arguments: sandbox.configuration.flatMap((path) => ["--ro-bind", path, path]),
           variables: {},
           streams: [nowhere, nowhere, nowhere],
           hasTerminal: false,

@@ -3,20 +3,21 @@ import type { FurnishedPlacement } from "../../../machines/process.ts";
 import type { FilePlaces } from "./files.ts";
 import { sharedPaths } from "./sandbox-view.ts";
 
-/** Seen by sandboxed programs only: without isolation, /tmp is everybody's. */
-const TEMPORARY = "/tmp";
+const taken = [...sharedPaths, "/etc/passwd", "/etc/group", "/var/tmp", "/proc", "/dev", "/sys"];
 
 export const placesOf = ({ home, isolated }: FurnishedPlacement): FilePlaces => {
   const { directory, hostDirectory, workspace, account } = home;
   const atHome = { host: hostDirectory, seenAs: directory };
-  if (!isolated) return { roots: [atHome], elsewhere: undefined, account };
+  // Without isolation, everything but the home is everybody's.
+  if (!isolated) return { roots: [atHome], taken: [], elsewhere: undefined, account };
   return {
-    roots: [atHome, { host: workspace.temporary, seenAs: TEMPORARY }],
-    elsewhere: {
-      host: workspace.files,
-      shared: sharedPaths,
-      own: [directory, TEMPORARY, "/var/tmp", "/etc/passwd", "/etc/group", "/proc", "/dev", "/sys"],
-    },
+    roots: [
+      atHome,
+      { host: workspace.temporary, seenAs: "/tmp" },
+      { host: workspace.configuration, seenAs: "/etc" },
+    ],
+    taken,
+    elsewhere: workspace.files,
     account,
   };
 };

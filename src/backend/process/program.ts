@@ -113,7 +113,7 @@ const launch = (
             ...common,
             hasTerminal: terminal !== undefined,
             arguments: [
-              ...homeArguments(placement),
+              ...homeArguments(placement, sandbox),
               ...(terminal === undefined ? [] : ["--dev-bind", terminal.path, SANDBOX_TERMINAL]),
             ],
           });
@@ -161,12 +161,13 @@ const variablesFor = (
   return variables;
 };
 
-const homeArguments = (placement: FurnishedPlacement): readonly string[] => {
+const homeArguments = (placement: FurnishedPlacement, sandbox: Sandbox): readonly string[] => {
   const { directory, hostDirectory, workspace } = placement.home;
   const bind = ({ host, seenAs }: BoundFile): readonly string[] => ["--bind", host, seenAs];
   return [
     ...["--bind", workspace.temporary, "/tmp", "--symlink", "../tmp", "/var/tmp"],
-    ...["--ro-bind", workspace.passwd, "/etc/passwd", "--ro-bind", workspace.group, "/etc/group"],
+    ...["--ro-bind", workspace.configuration, "/etc"],
+    ...sandbox.configuration.flatMap((path) => ["--ro-bind", path, path]),
     ...["--bind", hostDirectory, directory],
     ...boundFiles(Object.keys(placement.identity.files), placesOf(placement)).flatMap(bind),
     ...["--chdir", directory],

@@ -26,6 +26,8 @@ export interface Sandbox {
   readonly account: Account | undefined;
   /** Arguments of bwrap that are the same for every program. */
   readonly arguments: readonly string[];
+  /** Directories of the host's /etc that are bound into the sandbox's. */
+  readonly configuration: readonly string[];
 }
 
 export interface SandboxedProgram {
