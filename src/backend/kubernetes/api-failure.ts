@@ -19,14 +19,17 @@ export interface ApiCall {
 
 /** The failure that an answer with an HTTP status of 400 or more stands for. `body` is the API's Status object as text. */
 export const failureOfAnswer = (call: ApiCall, httpStatus: number, body: unknown): ApiFailure => {
-  const answer = messageOf(body);
+  const { message: answer, reason } = statusOf(body);
   const asked = `${call.verb} ${call.resource} in namespace ${call.namespace}`;
-  const fields = (message: string) => ({ message, details: { ...call, httpStatus, answer } });
+  const fields = (what: string) => ({
+    message: answer === "" ? what : `${what}: ${answer}`,
+    details: { ...call, httpStatus, reason },
+  });
   switch (httpStatus) {
     case 401:
       return new CredentialsRefused(fields(`The API server does not accept our credentials (${asked})`));
     case 403:
-      return isForbidden(body)
+      return isForbidden(answer)
         ? new PermissionDenied(fields(`The API server does not permit us to ${asked}`))
         : new ApiRefused(fields(`The API server forbids to ${asked}`));
     case 404:
@@ -52,18 +55,20 @@ export const failureOfSilence = (call: ApiCall, error: unknown): ApiUnavailable 
  * Missing permissions and admission (quotas, pod security) both answer 403; only the former's Status begins
  * `RESOURCE is forbidden: User "…" cannot VERB …` (k8s.io/apiserver, NewForbidden and ForbiddenReason).
  */
-const isForbidden = (body: unknown): boolean => /\bcannot \w+ resource\b|^$/.test(messageOf(body));
+const isForbidden = (answer: string): boolean => /\bcannot \w+ resource\b|^$/.test(answer);
 
-/** The sentence in a Status object; what is not one is quoted, shortened. */
-const messageOf = (body: unknown): string => {
+/** The sentence and the reason (`AlreadyExists`) of a Status object; what is not one is quoted, shortened. */
+const statusOf = (body: unknown): { readonly message: string; readonly reason: string } => {
   const text = textOf(body);
   try {
     const status: unknown = JSON.parse(text);
-    if (typeof status === "object" && status !== null && "message" in status) return String(status.message);
+    if (typeof status === "object" && status !== null && "message" in status) {
+      return { message: String(status.message), reason: "reason" in status ? String(status.reason) : "" };
+    }
   } catch {
     // Not a Status: a proxy's page, or nothing at all.
   }
-  return text.slice(0, 500).trim();
+  return { message: text.slice(0, 500).trim(), reason: "" };
 };
 
 const textOf = (body: unknown): string => {

@@ -18,17 +18,19 @@ import { Duration, Effect } from "effect";
 import type { Logger } from "../../log/logger.ts";
 import type { ClusterAccess } from "./access.ts";
 import { type ApiCall, failureOfAnswer, failureOfSilence } from "./api-failure.ts";
-import { type ApiFailure, ConfigError } from "./failures.ts";
+import { type ApiFailure, ConfigError, ObjectMissing } from "./failures.ts";
 import type { Throttle } from "./throttle.ts";
 
 export type CallFailure = ApiFailure | ConfigError;
 
-/** Deletes a pod only if it is still the one that was looked at. */
+/** Does it only if the pod is still the one that was looked at. */
 export interface Preconditions {
   readonly uid: string;
   /** Also only if nothing about it has changed. */
   readonly resourceVersion?: string;
 }
+
+export type Annotations = Readonly<Record<string, string | null>>;
 
 export interface PodApi {
   readonly get: (namespace: string, name: string) => Effect.Effect<V1Pod, CallFailure>;
@@ -40,8 +42,16 @@ export interface PodApi {
     name: string,
     preconditions: Preconditions,
   ) => Effect.Effect<void, CallFailure>;
-  /** JSON merge patch (RFC 7386). */
-  readonly patch: (namespace: string, name: string, patch: object) => Effect.Effect<V1Pod, CallFailure>;
+  /**
+   * Changes annotations; `null` takes one away. Fails with `ObjectMissing` when the pod is not the one that was looked
+   * at, and with `ObjectConflict` when it has changed since.
+   */
+  readonly annotate: (
+    namespace: string,
+    name: string,
+    annotations: Annotations,
+    preconditions: Preconditions,
+  ) => Effect.Effect<V1Pod, CallFailure>;
 }
 
 export interface ApiParts {
@@ -98,12 +108,21 @@ export const podApi = (parts: ApiParts): PodApi => {
           core.deleteNamespacedPod({ namespace, name, body: { preconditions } }, options),
         ),
       ),
-    patch: (namespace, name, patch) =>
-      call(
-        { verb: "patch", resource: "pods", namespace, name },
-        (options) => core.patchNamespacedPod({ namespace, name, body: patch }, options),
+    annotate: (namespace, name, annotations, { uid, resourceVersion }) => {
+      const asked: ApiCall = { verb: "patch", resource: "pods", namespace, name };
+      const metadata = { uid, ...(resourceVersion === undefined ? {} : { resourceVersion }), annotations };
+      return call(
+        asked,
+        (options) => core.patchNamespacedPod({ namespace, name, body: { metadata } }, options),
         (request) => request.setHeaderParam("Content-Type", "application/merge-patch+json"),
-      ),
+      ).pipe(
+        Effect.mapError((error) =>
+          error._tag === "ApiRefused" && error.message.includes("metadata.uid")
+            ? new ObjectMissing({ message: "Another pod has its name by now", details: { ...asked } })
+            : error,
+        ),
+      );
+    },
   };
 };
 

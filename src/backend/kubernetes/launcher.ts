@@ -6,7 +6,8 @@
  *    a line `-text` and a last line `=text` for each variable, `NAME=value` with `\0ooo` for unusual bytes; then `r`
  *    (the program's input follows as it is) or `f` (it follows in frames).
  * 2. It sets the terminal's size and modes where there is one, so that no program sees the first size too late.
- * 3. It prints one line on standard output, `NONCE MODE PID GROUP AGENT`, and becomes the program.
+ * 3. It prints one line on standard output, `NONCE MODE PID GROUP AGENT`, and becomes the program. Only as a container's
+ *    first process it stays its parent: the kernel protects process 1 from signals, and its group can't be signalled.
  *
  * Frames, mode `d` (the container has a `dd` that can): a line with a number of bytes, then that many bytes; `0` ends
  * the input. Mode `p` (nothing but the shell): lines of text with `\0ooo` escapes; a line `.` ends the input. A
@@ -50,14 +51,20 @@ IFS='; '
 [ -z "$__s" ] || stty $__s 2>/dev/null || while [ -n "$__s" ]; do stty \${__s%%;*} 2>/dev/null; __s=\${__s#*;}; done
 read -r __l 2>/dev/null </proc/$$/stat && __l=\${__l##*) } && __l=\${__l#* } && __l=\${__l#* } && [ "\${__l%% *}" = $$ ] && __g=$$
 [ -n "$__a" ] && [ -x "$__a" ] && __h=1
-if [ "$__m" = r ]; then
+if [ "$__m" = r ] && [ $$ != 1 ]; then
 echo "$__n r $$ $__g $__h"
 exec "$@"
 fi
-__m=p
-[ "$(printf x | dd bs=1 count=1 iflag=fullblock 2>/dev/null)" = x ] && __m=d
+[ $$ = 1 ] && __g=0
+__c='echo "$1 $2 $$ $3 $4"; shift 4; exec "$@"'
 exec 3<&0 4>&2 2>/dev/null
 trap : HUP INT QUIT USR1 USR2 ALRM TERM
+if [ "$__m" = r ]; then
+/bin/sh -c "$__c" sh "$__n" r $__g $__h "$@" 2>&4 3<&- 4>&-
+exit
+fi
+__m=p
+[ "$(printf x | dd bs=1 count=1 iflag=fullblock)" = x ] && __m=d
 {
 {
 trap '' HUP INT QUIT PIPE USR1 USR2 ALRM TERM
@@ -67,11 +74,7 @@ else
 while IFS= read -r __l && [ "$__l" != . ]; do printf '%b' "$__l" || exec >/dev/null; done
 fi
 } <&3 3<&- 4>&- &
-} | {
-exec 2>&4 3<&- 4>&-
-exec /bin/sh -c 'echo "$1 $2 $$ $3 $4"; shift 4; exec "$@"' sh "$__n" $__m $__g $__h "$@"
-}`;
-
+} | exec /bin/sh -c "$__c" sh "$__n" $__m $__g $__h "$@" 2>&4 3<&- 4>&-`;
 /** The words to start `program` with. `terminal` and `agentPath` may be empty. */
 export const launchCommand = (
   nonce: string,

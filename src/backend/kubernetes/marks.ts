@@ -8,6 +8,7 @@ import type { V1Pod } from "@kubernetes/client-node";
 import { Duration } from "effect";
 import type { PodPlan } from "../../../machines/kubernetes.ts";
 import type { KubernetesPod } from "../../config/sections/kubernetes.ts";
+import type { Annotations } from "./api.ts";
 
 /** Label: the mode a pod was made for. Every pod of Berth's has it, and nothing without it is ever deleted. */
 export const MODE = "berth-mode";
@@ -40,13 +41,8 @@ const sorted = (value: unknown): unknown => {
 };
 
 /** Annotations of a persistent pod as it is made. */
-export const persistentAnnotations = (
-  pod: KubernetesPod,
-  instance: InstanceMark,
-  now: Date,
-): Record<string, string> => ({
+export const persistentAnnotations = (pod: KubernetesPod): Record<string, string> => ({
   [SPEC_HASH]: specHash(pod),
-  ...inUse(instance, now),
   ...(isIdling(pod) ? { [IDLE_SECONDS]: idleSeconds(pod) } : {}),
 });
 
@@ -57,25 +53,35 @@ export interface InstanceMark {
   readonly whereabouts: string;
 }
 
-/** Annotations that say: this daemon is in the pod. Also its heartbeat, for their text changes with the time. */
-export const inUse = ({ id, whereabouts }: InstanceMark, now: Date): Record<string, string> => ({
-  [`${IN_USE}${id}`]: whereabouts === "" ? now.toISOString() : `${now.toISOString()} ${whereabouts}`,
+/** When a mark was made with the pod, and its daemon has not said since that it lives. */
+const UNPROVEN = "-";
+
+/**
+ * Annotations that say: this daemon is in the pod. Also its heartbeat, for their text changes with the time. Without
+ * `now` it proves nothing yet: a daemon that may create pods and not patch them can never say that it lives, and must
+ * not be taken for dead for that.
+ */
+export const inUse = ({ id, whereabouts }: InstanceMark, now: Date | undefined): Record<string, string> => ({
+  [`${IN_USE}${id}`]: `${now?.toISOString() ?? UNPROVEN} ${whereabouts}`.trim(),
 });
 
-/** A merge patch (RFC 7386) for a connection that comes in. The newest connection's configuration is in force. */
-export const enterPatch = (pod: KubernetesPod, instance: InstanceMark, now: Date): object => ({
-  metadata: {
-    annotations: { ...inUse(instance, now), [IDLE_SECONDS]: isIdling(pod) ? idleSeconds(pod) : null },
-  },
+/** Whether the daemon of this mark has ever shown that it can say it lives. */
+export const isProof = (mark: string): boolean => !mark.startsWith(UNPROVEN);
+
+/** For a connection that comes in. The newest connection's configuration is in force. */
+export const entering = (pod: KubernetesPod, instance: InstanceMark, now: Date): Annotations => ({
+  ...inUse(instance, now),
+  [IDLE_SECONDS]: isIdling(pod) ? idleSeconds(pod) : null,
 });
 
 const isIdling = ({ idleTimeout }: KubernetesPod): boolean => Duration.toMillis(idleTimeout) > 0;
 
 const idleSeconds = ({ idleTimeout }: KubernetesPod): string => String(Duration.toSeconds(idleTimeout));
 
-/** A merge patch for the last connection of a daemon that leaves. */
-export const leavePatch = (instanceId: string, now: Date): object => ({
-  metadata: { annotations: { [`${IN_USE}${instanceId}`]: null, [LAST_USED]: now.toISOString() } },
+/** For the last connection of each of these daemons that leaves. */
+export const leaving = (instanceIds: readonly string[], now: Date): Annotations => ({
+  ...Object.fromEntries(instanceIds.map((id) => [`${IN_USE}${id}`, null])),
+  [LAST_USED]: now.toISOString(),
 });
 
 export const isOurs = ({ metadata }: V1Pod): boolean => metadata?.labels?.[MODE] !== undefined;

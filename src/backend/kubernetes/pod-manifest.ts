@@ -10,7 +10,7 @@ import type { KubernetesPod } from "../../config/sections/kubernetes.ts";
 import { INSTANCE, type InstanceMark, inUse, MODE, persistentAnnotations } from "./marks.ts";
 
 /** The reference's names. */
-const CONNECTION_ID = "containerssh_connection_id";
+export const CONNECTION_ID = "containerssh_connection_id";
 const USERNAME = "containerssh_username";
 const IP = "containerssh_ip";
 
@@ -22,7 +22,6 @@ export interface ManifestInput {
   readonly plan: Pick<PodPlan, "mode" | "name">;
   readonly identity: Identity;
   readonly instance: InstanceMark;
-  readonly now: Date;
   /** Session mode: the program and whether it gets a terminal. */
   readonly session?: { readonly command: readonly string[]; readonly terminal: boolean };
 }
@@ -34,7 +33,7 @@ interface Container {
 
 /** A Pod of the API. */
 export const podManifest = (input: ManifestInput): object => {
-  const { pod, plan, identity, instance, now } = input;
+  const { pod, plan, identity, instance } = input;
   const { name: _, generateName, labels, annotations, ...metadata } = pod.metadata;
   return {
     apiVersion: "v1",
@@ -54,7 +53,8 @@ export const podManifest = (input: ManifestInput): object => {
         ...annotations,
         [IP]: addressOf(identity.remoteAddress).replaceAll(":", "-"),
         ...exposed(pod.exposeAuthMetadataAsAnnotations, identity),
-        ...(plan.mode === "persistent" ? persistentAnnotations(pod, instance, now) : inUse(instance, now)),
+        ...(plan.mode === "persistent" ? persistentAnnotations(pod) : {}),
+        ...inUse(instance, undefined),
       },
     },
     spec: podSpec(input),

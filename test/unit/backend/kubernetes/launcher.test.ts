@@ -2,13 +2,13 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import type { Readable, Writable } from "node:stream";
+import { PassThrough, type Readable, type Writable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { describe, expect, it } from "vitest";
 import {
+  Announcement,
   encodeInput,
   endOfInput,
-  findAnnouncement,
   type InputMode,
   launchCommand,
   launchOrders,
@@ -28,7 +28,7 @@ const nonce = "0123456789abcdef";
 interface Launched {
   readonly child: ChildProcessByStdio<Writable, Readable, Readable>;
   readonly started: Started;
-  readonly output: Promise<Buffer>;
+  readonly output: Readable;
   readonly errors: Promise<Buffer>;
   readonly exit: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
 }
@@ -54,19 +54,13 @@ const launch = async (
   child.stdin.write(launchOrders(options.environment ?? {}, options.framed ?? false));
   const errors = buffer(child.stderr);
   const exit = once(child, "exit").then(([code, signal]) => ({ code, signal }));
-  let seen = Buffer.alloc(0);
-  for (;;) {
-    const announcement = findAnnouncement(nonce, seen);
-    if (announcement !== undefined) {
-      child.stdout.unshift(announcement.rest);
-      return { child, started: announcement.started, output: buffer(child.stdout), errors, exit };
-    }
-    const chunk: Buffer | null = child.stdout.read();
-    if (chunk === null) {
-      if (child.stdout.readableEnded) throw new Error(`no announcement: ${await errors}`);
-      await Promise.race([once(child.stdout, "readable"), once(child.stdout, "end")]);
-    } else seen = Buffer.concat([seen, chunk]);
-  }
+  const announcement = new Announcement(nonce);
+  const output = new PassThrough();
+  child.stdout.on("data", (bytes: Buffer) => output.write(announcement.take(bytes)));
+  child.stdout.on("end", () => output.end(announcement.end()));
+  const started = await announcement.made;
+  if (started === undefined) throw new Error(`no announcement: ${await errors}`);
+  return { child, started, output, errors, exit };
 };
 
 const feed = (launched: Launched, mode: InputMode, input: Buffer): void => {
@@ -89,7 +83,7 @@ describe.each(Object.keys(shells) as Shell[])("in %s", (shell) => {
     const launched = await launch(shell, ["/usr/bin/env", "-0"], { environment });
     launched.child.stdin.end();
     const variables = Object.fromEntries(
-      (await launched.output)
+      (await buffer(launched.output))
         .toString()
         .split("\0")
         .map((line) => line.split(/=(.*)/s).slice(0, 2)),
@@ -107,7 +101,7 @@ describe.each(Object.keys(shells) as Shell[])("in %s", (shell) => {
       group: launched.child.pid,
       agent: false,
     });
-    expect((await launched.output).toString()).toBe(`${launched.child.pid}\n`);
+    expect((await buffer(launched.output)).toString()).toBe(`${launched.child.pid}\n`);
     expect(await launched.exit).toEqual({ code: null, signal: "SIGTERM" });
   });
 
@@ -135,7 +129,7 @@ describe.each(Object.keys(shells) as Shell[])("in %s", (shell) => {
     const launched = await launch(shell, ["/bin/cat"], { framed: true, path });
     expect(launched.started.input).toBe(mode);
     feed(launched, mode, input);
-    expect((await launched.output).equals(input)).toBe(true);
+    expect((await buffer(launched.output)).equals(input)).toBe(true);
     expect(await launched.exit).toEqual({ code: 0, signal: null });
   });
 
@@ -145,7 +139,7 @@ describe.each(Object.keys(shells) as Shell[])("in %s", (shell) => {
       path,
     });
     launched.child.stdin.write(encodeInput(mode, Buffer.from("hello\n")));
-    expect((await launched.output).toString()).toBe("hello\n");
+    expect((await buffer(launched.output)).toString()).toBe("hello\n");
     expect((await launched.exit).code).toBe(3);
   });
 
@@ -155,7 +149,7 @@ describe.each(Object.keys(shells) as Shell[])("in %s", (shell) => {
       path,
     });
     feed(launched, mode, Buffer.alloc(200_000, "x"));
-    expect((await launched.output).toString()).toBe("closed\n");
+    expect((await buffer(launched.output)).toString()).toBe("closed\n");
     expect((await launched.exit).code).toBe(5);
     expect((await launched.errors).toString()).toBe("");
   });
@@ -163,9 +157,9 @@ describe.each(Object.keys(shells) as Shell[])("in %s", (shell) => {
   it("survives a signal to the group that the program handles", async () => {
     const program = `trap 'echo handled; exit 9' TERM; echo ready; while :; do read -r line; done`;
     const launched = await launch(shell, ["/bin/sh", "-c", program], { framed: true });
-    await once(launched.child.stdout, "readable");
+    await once(launched.output, "readable");
     process.kill(-launched.started.group, "SIGTERM");
-    expect((await launched.output).toString()).toContain("handled");
+    expect((await buffer(launched.output)).toString()).toContain("handled");
     expect((await launched.exit).code).toBe(9);
     expect((await launched.errors).toString()).toBe("");
   });

@@ -1,0 +1,174 @@
+/**
+ * Pods that Berth creates. One for a connection or a session belongs to a scope: created within it, removed with it.
+ * What the API server can't do at that moment housekeeping does later, here or in the next daemon.
+ */
+import type { V1Pod } from "@kubernetes/client-node";
+import { Effect, Schedule, type Scope } from "effect";
+import type { PodPlan } from "../../../machines/kubernetes.ts";
+import type { Failure } from "../../failure.ts";
+import type { CallFailure } from "./api.ts";
+import type { Bench } from "./bench.ts";
+import { ApiUnavailable, PodCreateFailed } from "./failures.ts";
+import { CONNECTION_ID, isTooLongForLabel, podManifest } from "./pod-manifest.ts";
+
+export type Creation =
+  | { readonly kind: "created"; readonly pod: V1Pod }
+  | { readonly kind: "exists"; readonly message: string };
+
+/** Session mode: the program a pod is made for. */
+export interface SessionProgram {
+  readonly command: readonly string[];
+  readonly terminal: boolean;
+}
+
+/** How often the API server is asked again that could not create or delete a pod. */
+const RETRY = Schedule.spaced("1 second");
+
+/** Creates a pod for a connection or a session; closing the scope removes it. */
+export const scopedPod = (
+  bench: Bench,
+  plan: PodPlan,
+  session?: SessionProgram,
+): Effect.Effect<Creation, Failure, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { presence } = bench;
+    const { namespace, name } = plan;
+    let uid: string | undefined;
+    // Registered before the creation: one that is interrupted may have been carried out all the same.
+    yield* Effect.acquireRelease(
+      Effect.sync(() => presence.hold({ namespace, name, uid: undefined })),
+      () =>
+        Effect.ensuring(
+          removeSurely(bench, plan, () => uid),
+          Effect.sync(() => presence.release({ namespace, name })),
+        ),
+    );
+    const creation = yield* createPod(bench, plan, session);
+    if (creation.kind === "created") {
+      uid = creation.pod.metadata?.uid;
+      yield* Effect.acquireRelease(
+        Effect.sync(() => presence.hold({ namespace, name, uid })),
+        () => Effect.sync(() => presence.release({ namespace, name })),
+      );
+      bench.housekeeping(namespace).welcome();
+    }
+    return creation;
+  });
+
+/** Creates a pod that stays. Until the scope closes, this connection is in it. */
+export const persistentPod = (bench: Bench, plan: PodPlan): Effect.Effect<Creation, Failure, Scope.Scope> => {
+  const { presence, occupancy, kubernetes } = bench;
+  const { namespace, name } = plan;
+  return Effect.acquireUseRelease(
+    Effect.sync(() => presence.hold({ namespace, name, uid: undefined })),
+    () =>
+      Effect.tap(createPod(bench, plan), (creation) => {
+        if (creation.kind !== "created") return Effect.void;
+        bench.housekeeping(namespace).welcome();
+        return occupancy.adopt(creation.pod, kubernetes.pod);
+      }),
+    () => Effect.sync(() => presence.release({ namespace, name })),
+  );
+};
+
+const createPod = (bench: Bench, plan: PodPlan, session?: SessionProgram): Effect.Effect<Creation, Failure> =>
+  Effect.gen(function* () {
+    const { cluster, clusters, kubernetes, identity, connection } = bench;
+    const { namespace, name } = plan;
+    const { logger } = connection;
+    if (isTooLongForLabel(identity.authenticatedUsername)) {
+      logger.warning(
+        "KUBERNETES_USERNAME_TOO_LONG",
+        "The user's name is longer than the 63 characters of a label: the pod has no containerssh_username",
+      );
+    }
+    logger.debug("KUBERNETES_POD_CREATE", "Creating the pod", { namespace, podName: name });
+    const manifest = podManifest({
+      pod: kubernetes.pod,
+      plan,
+      identity,
+      instance: clusters.instance,
+      ...(session === undefined ? {} : { session }),
+    });
+    const attempt = Effect.tapError(cluster.api.create(namespace, manifest), (error) =>
+      Effect.sync(() => {
+        if (error._tag !== "ApiUnavailable") return;
+        logger.debug(
+          "KUBERNETES_POD_CREATE_FAILED",
+          `Creating the pod again: ${error.message}`,
+          error.details,
+        );
+      }),
+    );
+    return yield* Effect.retry(attempt, { while: isTemporary, schedule: RETRY }).pipe(
+      Effect.map((pod): Creation => ({ kind: "created", pod })),
+      Effect.catchTag("ObjectConflict", (conflict) => existing(bench, plan, conflict.message)),
+      Effect.mapError((error) => createFailure(error, plan)),
+    );
+  });
+
+/** Quotas are counted optimistically: two pods created at the same moment make the API server say 409 to one. */
+const isTemporary = (error: CallFailure): boolean =>
+  error._tag === "ApiUnavailable" ||
+  (error._tag === "ObjectConflict" && error.details?.reason !== "AlreadyExists");
+
+/** The name is taken: perhaps by an earlier attempt of ours whose answer was lost. */
+const existing = (
+  { cluster, identity }: Bench,
+  { namespace, name, mode }: PodPlan,
+  message: string,
+): Effect.Effect<Creation, CallFailure> =>
+  mode === "persistent"
+    ? Effect.succeed({ kind: "exists", message })
+    : Effect.map(cluster.api.get(namespace, name), (pod) =>
+        pod.metadata?.labels?.[CONNECTION_ID] === identity.connectionId
+          ? { kind: "created", pod }
+          : { kind: "exists", message },
+      );
+
+const createFailure = (error: CallFailure, { namespace, name }: PodPlan): Failure =>
+  error._tag === "ApiRefused" || error._tag === "ObjectMissing"
+    ? new PodCreateFailed({
+        message: `The pod could not be created: ${error.message}`,
+        details: { ...error.details, namespace, podName: name },
+        cause: error,
+      })
+    : error;
+
+/** Deletes a pod of this connection's. `uid` is unknown when the answer to its creation never came. */
+const removeSurely = (
+  bench: Bench,
+  { namespace, name }: PodPlan,
+  uidOf: () => string | undefined,
+): Effect.Effect<void> => {
+  const { cluster, kubernetes, identity, connection } = bench;
+  const { logger } = connection;
+  const names = { namespace, podName: name };
+  const remove = Effect.gen(function* () {
+    const uid = uidOf() ?? (yield* uidByLabel(bench, namespace, name, identity.connectionId));
+    if (uid === undefined) return;
+    logger.debug("KUBERNETES_POD_REMOVE", "Removing the pod", names);
+    yield* cluster.api.delete(namespace, name, { uid });
+    logger.debug("KUBERNETES_POD_REMOVE_SUCCESSFUL", "The pod is removed", names);
+  });
+  return Effect.retry(remove, { while: ({ _tag }) => _tag === "ApiUnavailable", schedule: RETRY }).pipe(
+    Effect.catchTag(["ObjectMissing", "ObjectConflict"], () => Effect.void),
+    Effect.timeoutOrElse({
+      duration: kubernetes.timeouts.podStop,
+      orElse: () => Effect.fail(new ApiUnavailable({ message: "The API server did not do it in time" })),
+    }),
+    Effect.catch((error) =>
+      Effect.sync(() =>
+        logger.error("KUBERNETES_POD_REMOVE_FAILED", `The pod could not be removed: ${error.message}`, {
+          ...error.details,
+          ...names,
+        }),
+      ),
+    ),
+  );
+};
+
+const uidByLabel = ({ cluster }: Bench, namespace: string, name: string, connectionId: string) =>
+  Effect.map(cluster.api.get(namespace, name), ({ metadata }) =>
+    metadata?.labels?.[CONNECTION_ID] === connectionId ? metadata.uid : undefined,
+  );

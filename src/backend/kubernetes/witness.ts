@@ -1,0 +1,75 @@
+/**
+ * Which daemons are gone. One on this host is looked up in /proc; of one elsewhere it is known by its silence: daemons
+ * in pods renew a mark, and marks that have not changed for a long while by our own clock are nobody's. No clock but
+ * ours counts, and one look proves nothing.
+ */
+import type { V1Pod } from "@kubernetes/client-node";
+import { Effect } from "effect";
+import { decodeWhereabouts, isGone, type Whereabouts } from "../docker/instance.ts";
+import { isProof, ownerOf, usersOf, whereaboutsOf } from "./marks.ts";
+
+/** How often a daemon renews a mark. */
+export const HEARTBEAT_MILLIS = 30_000;
+
+/** More than three marks in a row have failed to come. */
+export const SILENCE_MILLIS = 100_000;
+
+interface Testimony {
+  /** All its marks on all pods. */
+  readonly marks: readonly string[];
+  readonly since: number;
+}
+
+export class Witness {
+  readonly #here: Whereabouts | undefined;
+  #heard: ReadonlyMap<string, Testimony> = new Map();
+  #gone: ReadonlySet<string> = new Set();
+
+  constructor(here: Whereabouts | undefined) {
+    this.#here = here;
+  }
+
+  /** Takes in what all pods of a namespace say. `now` in milliseconds of a clock that never jumps. */
+  look(pods: readonly V1Pod[], now: number): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function* () {
+      const heard = new Map<string, Testimony>();
+      for (const [id, marks] of marksOf(pods)) {
+        const before = this.#heard.get(id);
+        const isNew = before === undefined || before.marks.join("\n") !== marks.join("\n");
+        heard.set(id, { marks, since: isNew ? now : before.since });
+      }
+      this.#heard = heard;
+      const gone = new Set<string>();
+      for (const [id, { marks, since }] of heard) {
+        if (yield* this.#isGone(marks, now - since)) gone.add(id);
+      }
+      this.#gone = gone;
+    });
+  }
+
+  /** Whether it is certain that a daemon is gone, as of the last look. */
+  isGone(id: string): boolean {
+    return this.#gone.has(id);
+  }
+
+  #isGone(marks: readonly string[], silentMillis: number): Effect.Effect<boolean> {
+    const there = marks
+      .map((mark) => decodeWhereabouts(whereaboutsOf(mark)))
+      .find((known) => known !== undefined);
+    const bySilence = silentMillis >= SILENCE_MILLIS && marks.some(isProof);
+    if (bySilence || there === undefined || this.#here === undefined) return Effect.succeed(bySilence);
+    return isGone(there, this.#here);
+  }
+}
+
+const marksOf = (pods: readonly V1Pod[]): ReadonlyMap<string, readonly string[]> => {
+  const marks = new Map<string, string[]>();
+  for (const pod of pods) {
+    for (const [id, mark] of usersOf(pod)) marks.set(id, [...(marks.get(id) ?? []), mark]);
+    // A pod whose daemon's marks were taken away by hand still says whose it is.
+    const owner = ownerOf(pod);
+    if (owner !== undefined && !marks.has(owner)) marks.set(owner, []);
+  }
+  for (const [id, all] of marks) marks.set(id, all.sort());
+  return marks;
+};
