@@ -28,6 +28,8 @@ export interface Login {
   readonly connection?: Raw;
   readonly user?: string;
   readonly identity?: Partial<Identity>;
+  /** The client goes before there is an environment. */
+  readonly signal?: AbortSignal;
 }
 
 export interface Connection {
@@ -94,6 +96,7 @@ export const testDaemon = async (host: string): Promise<TestDaemon> => {
     });
     actor.subscribe(({ value }) => void states.push(pathOf(value)));
     actor.start();
+    login.signal?.addEventListener("abort", () => actor.stop());
     const outcome = await toPromise(actor);
     return {
       connectionId,

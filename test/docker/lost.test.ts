@@ -1,0 +1,222 @@
+/** What happens when the Engine, a daemon or a reader is not there any more: nobody hangs, nothing is left behind. */
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { Effect } from "effect";
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import { encodeWhereabouts } from "../../src/backend/docker/instance.ts";
+import { start } from "../support/command.ts";
+import { startEngine, type TestEngine } from "../support/docker.ts";
+import { exec, runProgram, startProgram, terminal, testDaemon } from "../support/docker-backend.ts";
+import { startRegistry } from "../support/docker-registry.ts";
+import { eventually } from "../support/resources.ts";
+
+let engine: TestEngine;
+beforeEach(async () => {
+  engine = await startEngine();
+  await engine.image("busybox:1");
+});
+afterEach(() => engine?.[Symbol.asyncDispose]());
+
+describe("an Engine that is killed", () => {
+  it("ends sessions with a sentence, and serves the next login once it is back", async () => {
+    const daemon = await testDaemon(engine.host);
+    const connection = await daemon.connect();
+    const inTerminal = await startProgram(
+      connection.environment,
+      { kind: "shell" },
+      { terminal: terminal(80, 24) },
+    );
+    const byExec = await startProgram(connection.environment, exec("sleep 1000"));
+    await engine.kill();
+    for (const session of [inTerminal, byExec]) {
+      session.stdout.resume();
+      const error = await Effect.runPromise(Effect.flip(session.exit));
+      expect(error.code).toBe("DOCKER_EXIT_CODE_FAILED");
+      expect(error.userMessage).toContain("connection to the server that runs your environment was lost");
+    }
+    const refused = await daemon.connect();
+    expect(refused.refusal.code).toBe("DOCKER_ENGINE_UNREACHABLE");
+    await connection.close();
+    expect(daemon.log.codes()).toContain("DOCKER_CONTAINER_REMOVE_FAILED");
+    await engine.start();
+    const again = await daemon.connect();
+    expect((await runProgram(again.environment, "echo back")).stdout).toBe("back\n");
+    await again.close();
+    await eventually(
+      async () => (await engine.containers()).length === 0,
+      "the first container is removed too",
+    );
+  });
+
+  it("refuses with a sentence who waits for a pull", async () => {
+    const registry = await startRegistry();
+    onTestFinished(() => registry[Symbol.asyncDispose]());
+    const name = `${registry.address}/slow:1`;
+    await engine.image(name);
+    await registry.push(engine, name);
+    await engine.docker.getImage(name).remove({ force: true });
+    const stalling = await stallingProxy(registry.address);
+    const daemon = await testDaemon(engine.host);
+    const login = daemon.connect({
+      execution: { container: { Image: `${stalling.address}/slow:1` }, imagePullPolicy: "Always" },
+    });
+    await stalling.reached;
+    await engine.kill();
+    const { refusal } = await login;
+    expect(refusal.code).toMatch(/DOCKER_ENGINE_UNREACHABLE|DOCKER_IMAGE_PULL_FAILED/);
+    expect(refusal.userMessage).not.toBe("");
+  });
+});
+
+it("ends a pull that nobody waits for any more", async () => {
+  const stalling = await stallingProxy(undefined);
+  const daemon = await testDaemon(engine.host);
+  const client = new AbortController();
+  void daemon.connect({
+    execution: { container: { Image: `${stalling.address}/never:1` } },
+    signal: client.signal,
+  });
+  await stalling.reached;
+  client.abort();
+  await stalling.closed;
+});
+
+it("refuses an Engine that is too old, and names its version", async () => {
+  const server = createServer((_, response) =>
+    response.end(JSON.stringify({ Version: "1.6.2", ApiVersion: "1.18", MinAPIVersion: "1.12" })),
+  ).listen(0, "127.0.0.1");
+  onTestFinished(() => void server.close());
+  await once(server, "listening");
+  const daemon = await testDaemon(`tcp://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  const { refusal } = await daemon.connect();
+  expect(refusal.code).toBe("DOCKER_ENGINE_TOO_OLD");
+  expect(refusal.message).toContain("1.6.2");
+});
+
+describe("a reader", () => {
+  it.each([400_000, 1_350_000, 3_000_000])(
+    "that is slow gets every byte of %d, long after the program's end",
+    async (size) => {
+      const daemon = await testDaemon(engine.host);
+      const { environment } = await daemon.connect();
+      const running = await startProgram(
+        environment,
+        exec(`head -c ${size} /dev/zero; echo end >&2; exit 5`),
+      );
+      if (size < 1_400_000) {
+        // What fits into the Engine's buffers has no reader to wait for; the Engine throws it away two seconds later.
+        expect(await Effect.runPromise(running.exit)).toEqual({ kind: "status", status: 5 });
+        await Effect.runPromise(Effect.sleep("3 seconds"));
+      }
+      let bytes = 0;
+      running.stdout.on("data", (chunk: Buffer) => {
+        bytes += chunk.length;
+      });
+      running.stderr?.resume();
+      await once(running.stdout, "end");
+      expect(bytes).toBe(size);
+      expect(await Effect.runPromise(running.exit)).toEqual({ kind: "status", status: 5 });
+    },
+  );
+
+  it("that stops stops the program, and not the daemon's memory", async () => {
+    const daemon = await testDaemon(engine.host);
+    const { environment } = await daemon.connect();
+    const running = await startProgram(environment, exec("yes | head -c 500000000"));
+    const before = process.memoryUsage().rss;
+    await Effect.runPromise(Effect.sleep("2 seconds"));
+    expect(process.memoryUsage().rss - before).toBeLessThan(50e6);
+    running.stdout.destroy();
+    await running.close();
+  });
+});
+
+describe("a sweep", () => {
+  const left = async (name: string, labels: Record<string, string>): Promise<void> => {
+    const container = await engine.docker.createContainer({
+      name,
+      Image: "busybox:1",
+      Cmd: ["/bin/sh", "-c", "sleep 10000"],
+      Labels: labels,
+    });
+    await container.start();
+  };
+
+  const names = async () => (await engine.containers()).map(({ Names }) => Names[0]?.slice(1)).toSorted();
+
+  it("removes what provably belongs to daemons that are gone, and nothing else", async () => {
+    const dead = start("/bin/true", []);
+    await dead.ending;
+    const daemon = await testDaemon(engine.host);
+    const here = daemon.engines.instance.whereabouts;
+    if (here === undefined) throw new Error("this test needs Linux");
+    const from = (change: Partial<typeof here>) => ({
+      berth_instance: "another",
+      berth_mode: "connection",
+      berth_whereabouts: encodeWhereabouts({ ...here, ...change }),
+    });
+    await left("of-a-dead-process", from({ pid: dead.pid }));
+    await left("of-a-process-whose-id-was-used-again", from({ started: "1" }));
+    await left("of-this-host-before-it-booted", from({ boot: "another-boot" }));
+    await left("of-a-living-process", from({}));
+    await left("of-another-host", from({ boot: "another-boot", host: "another" }));
+    await left("of-another-pid-namespace", from({ pidNamespace: "pid:[1]", pid: dead.pid }));
+    await left("of-nobody-knows-whom", { berth_instance: "another" });
+    await left("persistent", { ...from({ pid: dead.pid }), berth_mode: "persistent" });
+    await left("somebody-elses", { some: "label" });
+    const connection = await daemon.connect();
+    await eventually(async () => !(await names()).includes("of-a-dead-process"), "the sweep is done");
+    await eventually(async () => daemon.log.codes().includes("DOCKER_CONTAINERS_SWEPT"), "the sweep is done");
+    await connection.close();
+    expect(await names()).toEqual([
+      "of-a-living-process",
+      "of-another-host",
+      "of-another-pid-namespace",
+      "of-nobody-knows-whom",
+      "persistent",
+      "somebody-elses",
+    ]);
+  });
+});
+
+interface Stalling {
+  readonly address: string;
+  /** When a blob was asked for; it never arrives. */
+  readonly reached: Promise<void>;
+  /** When whoever asked for it has gone. */
+  readonly closed: Promise<void>;
+}
+
+/** A registry that says everything there is to say, but for the contents of images: those never come. */
+const stallingProxy = async (upstream: string | undefined): Promise<Stalling> => {
+  let reach: () => void = () => undefined;
+  let close: () => void = () => undefined;
+  const reached = new Promise<void>((resolve) => {
+    reach = resolve;
+  });
+  const closed = new Promise<void>((resolve) => {
+    close = resolve;
+  });
+  const server = createServer(async (request, response) => {
+    if (upstream === undefined ? request.url !== "/v2/" : request.url?.includes("/blobs/")) {
+      response.once("close", close);
+      reach();
+      return;
+    }
+    if (upstream === undefined) return void response.end();
+    const answer = await fetch(`http://${upstream}${request.url}`, {
+      method: request.method ?? "GET",
+      headers: { accept: request.headers.accept ?? "*/*" },
+    });
+    const headers = [...answer.headers].filter(([name]) => name !== "transfer-encoding");
+    response.writeHead(answer.status, Object.fromEntries(headers));
+    response.end(Buffer.from(await answer.arrayBuffer()));
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, reached, closed };
+};
