@@ -80,6 +80,7 @@ export const security = area(
   {
     SECURITY_SHELL_REJECTED: "The security settings forbid shells.",
     SECURITY_EXEC_REJECTED: "The security settings forbid a command.",
+    SECURITY_EXEC_FORCING_COMMAND: "The security settings replace what a client wanted to run.",
     SECURITY_SUBSYSTEM_REJECTED: "The security settings forbid a subsystem.",
     SECURITY_TTY_REJECTED: "The security settings forbid terminals.",
     SECURITY_ENV_REJECTED: "The security settings forbid an environment variable.",
