@@ -8,6 +8,10 @@ set -eu
 needs='
 unit        openssl                openssl
 unit        openssh-client         ssh-keygen
+unit        bubblewrap             bwrap
+unit        openssh-sftp-server    /usr/lib/openssh/sftp-server
+unit        python3                /usr/bin/python3
+unit        procps                 ps
 e2e         openssh-client         ssh
 e2e         openssh-server         /usr/sbin/sshd
 e2e         openssh-sftp-server    /usr/lib/openssh/sftp-server

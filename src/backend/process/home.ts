@@ -78,7 +78,7 @@ export const prepareHome = (
 const makeWorkspace = (scope: Scope.Scope, logger: Logger): Effect.Effect<string, HomeFailed> =>
   Effect.gen(function* () {
     const directory = yield* attempt("make a directory for the connection", () =>
-      mkdtemp(join(tmpdir(), "berth-")),
+      mkdtemp(join(tmpdir(), "berth-connection-")),
     );
     const removed = attempt("remove the directory of the connection", () => remove(directory));
     yield* Scope.addFinalizer(
@@ -136,11 +136,16 @@ const remove = async (directory: string): Promise<void> => {
   }
 };
 
-/** Users may take their own rights to a directory away. */
+/** Users may take their own rights to a directory away. The attempt before may still be removing something. */
 const makeRemovable = async (directory: string): Promise<void> => {
   await chmod(directory, PRIVATE);
   for (const name of await readdir(directory)) {
     const path = join(directory, name);
-    if ((await lstat(path)).isDirectory()) await makeRemovable(path);
+    const entry = await lstat(path).catch(() => undefined);
+    if (entry?.isDirectory()) await makeRemovable(path).catch(ignoreAbsence);
   }
+};
+
+const ignoreAbsence = (error: NodeJS.ErrnoException): void => {
+  if (error.code !== "ENOENT") throw error;
 };

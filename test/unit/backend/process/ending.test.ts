@@ -1,21 +1,23 @@
-import { existsSync } from "node:fs";
-import { readdir } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { chmod, readdir } from "node:fs/promises";
 import { finished } from "node:stream/promises";
 import { Effect } from "effect";
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { eventually, processesWith } from "../../../support/resources.ts";
+import { temporaryDirectory } from "../../../support/temporary.ts";
 import { isolations, killedBy, openPlace, run, start, status, terminalOf, until } from "./place.ts";
 
 const terminals = [undefined, terminalOf()];
+
+const { TMPDIR } = process.env;
+afterEach(() => {
+  if (TMPDIR === undefined) delete process.env.TMPDIR;
+  else process.env.TMPDIR = TMPDIR;
+});
 
 let markers = 0;
 /** A command line that no other program on this machine has. */
 const uniqueSleep = (): string => `sleep ${100_000 + process.pid}.${++markers}`;
 const running = (command: string) => processesWith(`${command.replace(" ", "\0")}\0`);
-
-const workspaces = async (): Promise<readonly string[]> =>
-  (await readdir(tmpdir())).filter((name) => existsSync(`${tmpdir()}/${name}/home`));
 
 describe.each(isolations)("the end, isolation %s", (isolation) => {
   const settings = { isolation, shell: "/bin/bash" };
@@ -83,12 +85,15 @@ describe.each(isolations)("the end, isolation %s", (isolation) => {
   });
 
   it("removes the connection's directories, whatever its user did to them", async () => {
-    const before = await workspaces();
+    const directory = await temporaryDirectory();
+    await chmod(directory, 0o755);
+    process.env.TMPDIR = directory;
     const place = await openPlace({ settings });
-    expect((await workspaces()).length).toBe(before.length + 1);
+    expect(await readdir(directory)).toHaveLength(1);
     await run(place, "mkdir -p ~/a/b; touch ~/a/b/c; chmod 0 ~/a/b ~/a ~; ln -s /usr ~/../link; true");
     await place.close();
-    expect(await workspaces()).toEqual(before);
+    expect(await readdir(directory)).toEqual([]);
+    expect(place.log.entries.filter(({ level }) => level === "error")).toEqual([]);
   });
 });
 

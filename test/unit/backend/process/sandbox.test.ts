@@ -3,11 +3,11 @@ import { stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { processesWith } from "../../../support/resources.ts";
+import { eventually, processesWith } from "../../../support/resources.ts";
 import { temporaryDirectory } from "../../../support/temporary.ts";
-import { openPlace, run, start, status, until } from "./place.ts";
+import { openPlace, run, start, status } from "./place.ts";
 
-const settings = { isolation: "bubblewrap" } as const;
+const settings = { isolation: "bubblewrap", shell: "/bin/bash" } as const;
 
 describe("a sandbox", () => {
   it("shows the user by name, and neither root nor privileges", async () => {
@@ -24,12 +24,13 @@ describe("a sandbox", () => {
 
   it("is on the host nobody when Berth is root", async () => {
     const place = await openPlace({ settings });
-    const program = await start(place, "exec -a sandbox-owner sleep 1000 & sleep 0; echo ready; wait");
-    await until(program.stdout, /ready/);
-    const owners = await Promise.all(
-      (await processesWith("sandbox-owner\0")).map(async (pid) => (await stat(`/proc/${pid}`)).uid),
-    );
-    expect(owners).toEqual([process.getuid?.() === 0 ? 65534 : process.getuid?.()]);
+    await start(place, "exec -a sandbox-owner sleep 1000");
+    const [program = 0] = await eventually(async () => {
+      const found = await processesWith("sandbox-owner\0");
+      return found.length > 0 && found;
+    }, "the program runs");
+    const owner = (await stat(`/proc/${program}`)).uid;
+    expect(owner).toBe(process.getuid?.() === 0 ? 65534 : process.getuid?.());
   });
 
   it("cannot see or change the host", async () => {
