@@ -54,10 +54,11 @@ export const docker = area(
     DOCKER_CONTAINER_LOOKUP_FAILED: "It could not be found out whether a persistent container exists.",
     DOCKER_CONTAINER_NOT_FOUND: "The persistent container does not exist, and may not be created.",
     DOCKER_CONTAINER_GONE: "A container was stopped or removed under a running program.",
-    DOCKER_CONTAINER_IDLE: "A persistent container that nobody used was stopped.",
-    DOCKER_CONTAINER_IDLE_FAILED: "A persistent container that nobody used could not be stopped.",
+    DOCKER_CONTAINER_IDLE: "A persistent container that nobody used for long was removed.",
+    DOCKER_CONTAINER_IDLE_FAILED:
+      "It could not be noted whether a persistent container is in use; it is tried again.",
     DOCKER_CONTAINERS_SWEPT: "Containers that a dead daemon had left were removed.",
-    DOCKER_CONTAINERS_KEPT: "Containers that a dead daemon had left are kept.",
+    DOCKER_CONTAINERS_KEPT: "Containers of other daemons were left alone, for they may still be served.",
   },
 );
 
@@ -101,6 +102,9 @@ export const kubernetes = area(
     KUBERNETES_CONFLICT: "Somebody else changed the pod, or took its name, at the same moment.",
     KUBERNETES_THROTTLED: "A request waited notably long for the configured rate limit.",
     KUBERNETES_POD_NOT_RUNNING: "The pod exists, is not running, and may not be replaced.",
+    KUBERNETES_POD_OUTDATED: "A persistent pod was made from another spec than the configured one.",
+    KUBERNETES_SHELL_MISSING: "An image has no /bin/sh, which some features need.",
+    KUBERNETES_STDIN_NOT_CLOSED: "The end of a program's input cannot be told to this cluster and image.",
     KUBERNETES_POD_DELETED: "A pod was deleted under a running program.",
     KUBERNETES_CONTAINER_RESTARTED: "A container ended or was restarted under a running program.",
     KUBERNETES_CONTAINER_OOM: "A container ran out of memory and was stopped with its programs.",
@@ -125,6 +129,7 @@ export const localProcess = area(
     PROCESS_SFTP_SERVER_NOT_FOUND: "There is no SFTP server on this machine.",
     PROCESS_SIGNAL_FAILED: "A signal could not be sent to a program.",
     PROCESS_RESIZE_FAILED: "The size of a program's terminal could not be changed.",
+    PROCESS_MODES_REFUSED: "Some terminal modes of a client could not be set.",
     PROCESS_FORWARDING_REFUSED: "A connection was to be forwarded to where programs cannot reach.",
     PROCESS_FORWARDING_FAILED: "A connection could not be forwarded: nothing answers.",
     PROCESS_LEFT_BEHIND: "A program outlived every attempt to end it.",

@@ -39,6 +39,7 @@ export const ssh = area(
     SSH_RELEASE_FAILED: "What a connection had used was not given back in time.",
     SSH_STREAM_FAILED: "The bytes between a channel and its program stopped flowing.",
     SSH_NO_NATIVE_CRYPTO: "Native cryptography is missing, which makes transfers several times slower.",
+    SSH_HOST_KEY_EXPOSED: "A host key's file can be read by others than its owner.",
   },
 );
 
@@ -59,6 +60,20 @@ export const authentication = area(
     AUTHZ_FAILED: "The authorization server refused a user who was authenticated.",
   },
   {},
+);
+
+export const oauth2 = area(
+  "OAuth2 and OpenID Connect",
+  {
+    AUTH_OAUTH2_TIMEOUT: "A user did not finish logging in with the browser in time.",
+    OIDC_NO_USERNAME: "The OpenID Connect server did not tell the field that holds the user name.",
+    GITHUB_USER_DOES_NOT_MATCH: "A user logged in under another name than the one that was asked for.",
+    GITHUB_2FA_NOT_ENABLED: "A user's GitHub account lacks the second factor that is demanded.",
+  },
+  {
+    GITHUB_ORGANIZATION_MEMBERSHIP_REQUIRED:
+      "A user is in none of the GitHub organizations that are demanded.",
+  },
 );
 
 export const configserver = area(
