@@ -4,14 +4,17 @@
  */
 import { assign, sendParent, setup } from "xstate";
 import {
+  type Attempt,
   type AuthenticationMethod,
   type Credential,
   type Identity,
+  type InteractiveCredential,
   type LogLine,
   type PublicKeyCredential,
   type Refusal,
   refusalOf,
 } from "./facts.ts";
+import { type OidcOutcome, oidcMachine } from "./oidc.ts";
 import { required, requiredAction } from "./required.ts";
 
 export interface AuthenticationInput {
@@ -19,13 +22,6 @@ export interface AuthenticationInput {
   /** The methods that are configured, in the order in which they are offered. */
   readonly methods: readonly AuthenticationMethod[];
   readonly attemptLimit: number;
-}
-
-/** One try, as the method that checks it gets it. */
-export interface Attempt<C extends Credential = Credential> {
-  readonly connectionId: string;
-  readonly username: string;
-  readonly credential: C;
 }
 
 export interface AuthenticationContext extends AuthenticationInput {
@@ -48,8 +44,14 @@ export interface AuthenticationRequested {
   readonly credential: Credential | undefined;
 }
 
+/** The client began another attempt in the middle of this one (RFC 4252 section 5.1). */
+export interface AuthenticationAbandoned {
+  readonly type: "authentication.abandoned";
+}
+
 export type AuthenticationEvent =
   | AuthenticationRequested
+  | AuthenticationAbandoned
   | { readonly type: "login.granted" }
   | { readonly type: "login.refused"; readonly refusal: Refusal };
 
@@ -58,6 +60,11 @@ export interface IdentityVerified {
   readonly type: "identity.verified";
   readonly identity: Identity;
   readonly method: string;
+}
+
+/** What the parent hears when a person is asked: that takes longer than what clients do by themselves. */
+export interface InteractionBegan {
+  readonly type: "interaction.began";
 }
 
 export type AuthenticationOutcome =
@@ -72,6 +79,14 @@ const attemptOf = (context: AuthenticationContext): Attempt => {
 const keyAttemptOf = (context: AuthenticationContext): Attempt<PublicKeyCredential> => {
   const { credential, ...rest } = attemptOf(context);
   if (credential.method !== "publickey") throw new Error(`a ${credential.method} attempt has no key`);
+  return { ...rest, credential };
+};
+
+const interactiveAttemptOf = (context: AuthenticationContext): Attempt<InteractiveCredential> => {
+  const { credential, ...rest } = attemptOf(context);
+  if (credential.method !== "keyboard-interactive") {
+    throw new Error(`a ${credential.method} attempt can ask nothing`);
+  }
   return { ...rest, credential };
 };
 
@@ -103,6 +118,14 @@ const methodUnavailable = (method: string): Refusal => ({
   details: { method },
 });
 
+const abandoned: Refusal = {
+  code: "SSH_AUTH_FAILED",
+  level: "info",
+  userMessage: "",
+  message: "The client gave this attempt up and began another",
+  details: {},
+};
+
 const failureLine = ({ connectionId, attempt, refusal, failures }: AuthenticationContext) => ({
   connectionId,
   line: {
@@ -130,6 +153,7 @@ export const authenticationMachine = setup({
     checkPassword: required<Identity, Attempt>("checkPassword"),
     askForKey: required<Identity, Attempt<PublicKeyCredential>>("askForKey"),
     verifySignature: required<void, Attempt<PublicKeyCredential>>("verifySignature"),
+    oidc: oidcMachine,
   },
   actions: {
     answerFailure: requiredAction<{ connectionId: string; methods: readonly AuthenticationMethod[] }>(
@@ -151,6 +175,9 @@ export const authenticationMachine = setup({
       identity: undefined,
     })),
     keepIdentity: assign((_, identity: Identity) => ({ identity })),
+    keepOutcome: assign((_, outcome: OidcOutcome) =>
+      outcome.kind === "granted" ? { identity: outcome.identity } : { refusal: outcome.refusal },
+    ),
     keepKey: assign(({ context }, identity: Identity) => ({
       acceptableKeys: { ...context.acceptableKeys, [keyIndex(context)]: identity },
     })),
@@ -167,10 +194,14 @@ export const authenticationMachine = setup({
       requested.method === method && requested.credential !== undefined && context.methods.includes(method),
     isKnownKey: ({ context }) => keyIndex(context) in context.acceptableKeys,
     isSigned: ({ context }) => keyAttemptOf(context).credential.signed,
+    isIdentified: (_, { kind }: OidcOutcome) => kind === "granted",
     isExhausted: ({ context }) => context.failures >= context.attemptLimit,
     /** A client tries its keys by itself: nobody wants to read a sentence about each that doesn't fit. */
-    wasTypedByAPerson: ({ context }) =>
-      context.identity !== undefined || context.attempt?.credential.method === "password",
+    hasWordsForAPerson: ({ context }) =>
+      context.refusal?.userMessage !== "" &&
+      (context.identity !== undefined ||
+        context.attempt?.credential.method === "password" ||
+        context.attempt?.credential.method === "keyboard-interactive"),
   },
 }).createMachine({
   id: "authentication",
@@ -202,6 +233,14 @@ export const authenticationMachine = setup({
           {
             guard: { type: "mayTry", params: ({ event }) => ({ requested: event, method: "publickey" }) },
             target: "consideringKey",
+            actions: { type: "keepAttempt", params: ({ event }) => event },
+          },
+          {
+            guard: {
+              type: "mayTry",
+              params: ({ event }) => ({ requested: event, method: "keyboard-interactive" }),
+            },
+            target: "askingPerson",
             actions: { type: "keepAttempt", params: ({ event }) => event },
           },
           {
@@ -262,6 +301,30 @@ export const authenticationMachine = setup({
       },
     },
 
+    /** RFC 4256. What is asked, and what the answers prove, is a login with a browser. */
+    askingPerson: {
+      entry: sendParent({ type: "interaction.began" } satisfies InteractionBegan),
+      invoke: {
+        src: "oidc",
+        input: ({ context }) => interactiveAttemptOf(context),
+        onDone: [
+          {
+            guard: { type: "isIdentified", params: ({ event }) => event.output },
+            target: "awaitingVerdict",
+            actions: { type: "keepOutcome", params: ({ event }) => event.output },
+          },
+          { target: "failing", actions: { type: "keepOutcome", params: ({ event }) => event.output } },
+        ],
+        onError: { target: "failing", actions: { type: "keepReason", params: ({ event }) => event } },
+      },
+      on: {
+        "authentication.abandoned": {
+          target: "failing",
+          actions: { type: "keepReason", params: { error: abandoned } },
+        },
+      },
+    },
+
     /** Authorization and configuration are the parent's: a login is granted when they agree, and not before. */
     awaitingVerdict: {
       entry: sendParent(({ context }): IdentityVerified => {
@@ -286,7 +349,7 @@ export const authenticationMachine = setup({
       always: [
         { guard: "isExhausted", target: "refused" },
         {
-          guard: "wasTypedByAPerson",
+          guard: "hasWordsForAPerson",
           target: "awaitingRequest",
           actions: [
             {

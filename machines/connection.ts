@@ -4,10 +4,12 @@
  */
 import { assign, type ErrorActorEvent, not, sendParent, sendTo, setup } from "xstate";
 import {
+  type AuthenticationAbandoned,
   type AuthenticationOutcome,
   type AuthenticationRequested,
   authenticationMachine,
   type IdentityVerified,
+  type InteractionBegan,
 } from "./authentication.ts";
 import { dockerMachine } from "./docker.ts";
 import {
@@ -36,6 +38,8 @@ export interface ConnectionInput {
   readonly authorizes: boolean;
   /** Everything before a granted login has to fit into this. */
   readonly loginGraceMillis: number;
+  /** The same from where a person is asked to log in with a browser. */
+  readonly interactiveGraceMillis: number;
   /** How long refused sessions may take to read why, and a client to close a channel. */
   readonly closeTimeoutMillis: number;
   /** How long giving resources back may take before the connection ends without it. */
@@ -56,6 +60,8 @@ export type ConnectionEvent =
   /** Version strings and keys have been exchanged (RFC 4253). */
   | { readonly type: "handshake.completed"; readonly clientVersion: string; readonly algorithms: string }
   | AuthenticationRequested
+  | AuthenticationAbandoned
+  | InteractionBegan
   | IdentityVerified
   | { readonly type: "session.opened"; readonly channel: number }
   | { readonly type: "session.requested"; readonly channel: number; readonly request: SessionRequest }
@@ -107,7 +113,7 @@ const provisioningOf = (context: ConnectionContext): Provisioning => {
   return { ...identityOf(context), settings: context.settings };
 };
 
-const graceExpired = ({ loginGraceMillis }: ConnectionContext): Refusal => ({
+const graceExpired = (loginGraceMillis: number): Refusal => ({
   code: "SSH_HANDSHAKE_FAILED",
   level: "notice",
   userMessage: "Logging in took too long. Please connect again.",
@@ -208,6 +214,7 @@ const connection = setup({
   },
   delays: {
     loginGrace: ({ context }) => context.loginGraceMillis,
+    interactiveGrace: ({ context }) => context.interactiveGraceMillis,
     closeTimeout: ({ context }) => context.closeTimeoutMillis,
     releaseTimeout: ({ context }) => context.releaseTimeoutMillis,
   },
@@ -334,7 +341,7 @@ export const connectionMachine = compound.createMachine({
   states: {
     /** Nothing is given to anybody before all of this has said yes, in time. */
     entering: {
-      initial: "handshaking",
+      type: "parallel",
       invoke: {
         id: "authentication",
         src: "authentication",
@@ -363,15 +370,6 @@ export const connectionMachine = compound.createMachine({
           },
         ],
       },
-      after: {
-        loginGrace: {
-          target: "closing",
-          actions: [
-            { type: "refuse", params: ({ context }) => ({ refusal: graceExpired(context) }) },
-            "logRefusal",
-          ],
-        },
-      },
       on: {
         "drain.requested": {
           target: "closing",
@@ -379,60 +377,104 @@ export const connectionMachine = compound.createMachine({
         },
       },
       states: {
-        handshaking: {
-          on: {
-            "handshake.completed": {
-              target: "authenticating",
-              actions: [
-                assign(({ event }) => ({ clientVersion: event.clientVersion })),
-                {
-                  type: "log",
-                  params: ({ context, event }) =>
-                    lineOf(context, {
-                      level: "debug",
-                      code: "SSH_KEX_COMPLETED",
-                      message: "Keys were exchanged",
-                      details: { clientVersion: event.clientVersion, algorithms: event.algorithms },
-                    }),
+        login: {
+          initial: "handshaking",
+          states: {
+            handshaking: {
+              on: {
+                "handshake.completed": {
+                  target: "authenticating",
+                  actions: [
+                    assign(({ event }) => ({ clientVersion: event.clientVersion })),
+                    {
+                      type: "log",
+                      params: ({ context, event }) =>
+                        lineOf(context, {
+                          level: "debug",
+                          code: "SSH_KEX_COMPLETED",
+                          message: "Keys were exchanged",
+                          details: { clientVersion: event.clientVersion, algorithms: event.algorithms },
+                        }),
+                    },
+                  ],
                 },
-              ],
+              },
+            },
+            authenticating: {
+              on: {
+                "authentication.requested": { actions: sendTo("authentication", ({ event }) => event) },
+                "authentication.abandoned": { actions: sendTo("authentication", ({ event }) => event) },
+                "identity.verified": {
+                  target: "authorizing",
+                  actions: assign(({ event }) => ({ identity: event.identity })),
+                },
+              },
+            },
+            authorizing: {
+              always: { guard: not("needsAuthorization"), target: "configuring" },
+              invoke: {
+                src: "authorize",
+                input: ({ context }) => identityOf(context),
+                onDone: {
+                  target: "configuring",
+                  actions: assign(({ event }) => ({ identity: event.output })),
+                },
+                onError: {
+                  target: "authenticating",
+                  actions: { type: "refuseLogin", params: ({ event }) => event },
+                },
+              },
+            },
+            configuring: {
+              invoke: {
+                src: "configure",
+                input: ({ context }) => identityOf(context),
+                onDone: {
+                  actions: [
+                    assign(({ event }) => event.output),
+                    sendTo("authentication", { type: "login.granted" }),
+                  ],
+                },
+                onError: {
+                  target: "authenticating",
+                  actions: { type: "refuseLogin", params: ({ event }) => event },
+                },
+              },
             },
           },
         },
-        authenticating: {
-          on: {
-            "authentication.requested": { actions: sendTo("authentication", ({ event }) => event) },
-            "identity.verified": {
-              target: "authorizing",
-              actions: assign(({ event }) => ({ identity: event.identity })),
+        /** What clients do by themselves is done in a minute; a person with a browser may take longer, once. */
+        patience: {
+          initial: "ordinary",
+          states: {
+            ordinary: {
+              on: { "interaction.began": { target: "interactive" } },
+              after: {
+                loginGrace: {
+                  target: "#connection.closing",
+                  actions: [
+                    {
+                      type: "refuse",
+                      params: ({ context }) => ({ refusal: graceExpired(context.loginGraceMillis) }),
+                    },
+                    "logRefusal",
+                  ],
+                },
+              },
             },
-          },
-        },
-        authorizing: {
-          always: { guard: not("needsAuthorization"), target: "configuring" },
-          invoke: {
-            src: "authorize",
-            input: ({ context }) => identityOf(context),
-            onDone: { target: "configuring", actions: assign(({ event }) => ({ identity: event.output })) },
-            onError: {
-              target: "authenticating",
-              actions: { type: "refuseLogin", params: ({ event }) => event },
-            },
-          },
-        },
-        configuring: {
-          invoke: {
-            src: "configure",
-            input: ({ context }) => identityOf(context),
-            onDone: {
-              actions: [
-                assign(({ event }) => event.output),
-                sendTo("authentication", { type: "login.granted" }),
-              ],
-            },
-            onError: {
-              target: "authenticating",
-              actions: { type: "refuseLogin", params: ({ event }) => event },
+            interactive: {
+              after: {
+                interactiveGrace: {
+                  target: "#connection.closing",
+                  actions: [
+                    {
+                      type: "refuse",
+                      params: ({ context }) => ({ refusal: graceExpired(context.interactiveGraceMillis) }),
+                    },
+                    "logRefusal",
+                  ],
+                },
+              },
             },
           },
         },

@@ -56,6 +56,13 @@ export interface GssapiCredential {
 /** What a client offered as proof of who it is. */
 export type Credential = PasswordCredential | PublicKeyCredential | InteractiveCredential | GssapiCredential;
 
+/** One try to log in, as the method that checks it gets it. */
+export interface Attempt<C extends Credential = Credential> {
+  readonly connectionId: string;
+  readonly username: string;
+  readonly credential: C;
+}
+
 /** The configuration of one connection: the file's, overlaid by the configuration server's. Extended in src/config/. */
 export interface Settings {
   readonly backend: BackendName;

@@ -1,10 +1,10 @@
 /** The connection machine with everything it left open filled in: sources for its actors, the SSH link for its actions. */
 import { Effect } from "effect";
 import { assign } from "xstate";
-import { authenticationMachine, type Attempt as MachineAttempt } from "../machines/authentication.ts";
+import { authenticationMachine } from "../machines/authentication.ts";
 import { connectionMachine } from "../machines/connection.ts";
 import { dockerMachine } from "../machines/docker.ts";
-import type { Identity, LogLine, PublicKeyCredential } from "../machines/facts.ts";
+import type { Identity, LogLine, Attempt as MachineAttempt, PublicKeyCredential } from "../machines/facts.ts";
 import { processMachine } from "../machines/process.ts";
 import { type JudgedRequest, sessionMachine } from "../machines/session.ts";
 import { type Attempt, type Authenticator, type Authorize, PublicKeyRefused } from "./auth/authenticator.ts";

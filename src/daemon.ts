@@ -103,11 +103,14 @@ const inputOf = (
     methods: methodsOf(authenticator),
     attemptLimit: ATTEMPT_LIMIT,
     authorizes: authorize !== undefined,
-    loginGraceMillis: Duration.toMillis(config.ssh.loginGraceTime) || LONGEST_TIMER_MILLIS,
+    loginGraceMillis: graceMillis(config.ssh.loginGraceTime),
+    interactiveGraceMillis: graceMillis(config.auth.keyboardInteractive.loginGraceTime),
     closeTimeoutMillis: Duration.toMillis(CLOSE_TIMEOUT),
     releaseTimeoutMillis: Duration.toMillis(RELEASE_TIMEOUT),
   },
 });
+
+const graceMillis = (grace: Duration.Duration): number => Duration.toMillis(grace) || LONGEST_TIMER_MILLIS;
 
 /** In the order in which OpenSSH's client prefers them. Only what is configured is offered. */
 const methodsOf = (authenticator: Authenticator): readonly AuthenticationMethod[] => [

@@ -3,7 +3,7 @@
  * and writes what is decided about them elsewhere.
  */
 import { Redacted } from "effect";
-import type { AuthenticationRequested } from "../../machines/authentication.ts";
+import type { AuthenticationAbandoned, AuthenticationRequested } from "../../machines/authentication.ts";
 import type { AuthenticationMethod, Credential } from "../../machines/facts.ts";
 import type { Logger } from "../log/logger.ts";
 import { InteractionEnded, type Questions } from "./credentials.ts";
@@ -19,7 +19,7 @@ const MOST_PROMPTS = 32;
 /** What this protocol needs of its connection. */
 export interface AuthenticationPort {
   readonly send: (payload: Buffer) => void;
-  readonly requested: (event: AuthenticationRequested) => void;
+  readonly requested: (event: AuthenticationRequested | AuthenticationAbandoned) => void;
   readonly succeeded: () => void;
   readonly sessionId: () => Buffer;
   /** Shown when authentication begins. */
@@ -101,6 +101,7 @@ export class UserAuthentication {
     if (attempt.method === "keyboard-interactive") {
       attempt.isAbandoned = true;
       this.#endQuestions(attempt, "The client began another attempt");
+      this.#port.requested({ type: "authentication.abandoned" });
     }
   }
 

@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { createActor, fromPromise, setup } from "xstate";
 import {
-  type Attempt,
   type AuthenticationOutcome,
   type AuthenticationRequested,
   authenticationMachine,
   type IdentityVerified,
 } from "../../../machines/authentication.ts";
 import type {
+  Attempt,
   AuthenticationMethod,
   Identity,
   PublicKeyCredential,
