@@ -8,6 +8,9 @@ set -eu
 needs='
 unit        openssl                openssl
 unit        openssh-client         ssh-keygen
+unit        python3-paramiko       /usr/lib/python3/dist-packages/paramiko
+unit        putty-tools            plink
+unit        dropbear-bin           dbclient
 unit        bubblewrap             bwrap
 unit        openssh-sftp-server    /usr/lib/openssh/sftp-server
 unit        python3                /usr/bin/python3

@@ -187,8 +187,7 @@ export class SessionChannel {
 
   /** Output ends with standard output and standard error; the channel, when the exit is known, too. */
   #outputFinished(): void {
-    const errorsFinished = this.#errors?.writableFinished ?? false;
-    if (!this.#data.writableFinished || !errorsFinished || this.#isCloseSent) return;
+    if (!isOver(this.#data) || !isOver(this.#errors) || this.#isCloseSent) return;
     const exit = this.#exit;
     if (exit !== undefined) this.#port.send(exitMessage(this.#recipient, exit));
     if (!this.#isEndSent) {
@@ -209,9 +208,14 @@ export class SessionChannel {
     stream.on("error", (error) => {
       const details = { channel: this.number, error: error.message };
       this.#port.logger().debug("SSH_STREAM_FAILED", "A channel's stream failed", details);
+      this.#outputFinished();
     });
   }
 }
+
+/** Whether a stream has sent all it will ever send. */
+const isOver = (stream: Writable | undefined): boolean =>
+  stream !== undefined && (stream.writableFinished || stream.errored !== null);
 
 /** RFC 4254 section 6.10. */
 const exitMessage = (recipient: number, exit: Exit): Buffer => {

@@ -23,6 +23,8 @@ import { Message, message, ProtocolError, Reader } from "./wire.ts";
 const LINGER_MILLIS = 2000;
 /** How many messages may wait for a client that doesn't come along when keys are exchanged. */
 const MOST_WAITING = 1000;
+/** RFC 4250 section 4.1.1: the last number of the connection protocol. */
+const LAST_OF_CONNECTION = 127;
 /** How much of a client's own words is written into the log. */
 const LONGEST_QUOTE = 200;
 
@@ -244,7 +246,8 @@ export class SshConnection implements Link {
   }
 
   #receivedOfConnection(type: number, payload: Buffer): void {
-    if (type < Message.GLOBAL_REQUEST) this.#transport?.sendUnimplemented();
+    const isOfConnection = type >= Message.GLOBAL_REQUEST && type <= LAST_OF_CONNECTION;
+    if (!isOfConnection) this.#transport?.sendUnimplemented();
     else if (this.#authentication.isDone) this.#channels.received(payload);
     else throw new ProtocolError("the client did not log in first");
   }

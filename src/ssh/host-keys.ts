@@ -114,8 +114,8 @@ const readIfThere = async (file: string, logger: Logger): Promise<string | Error
   try {
     return await readKeyFile(file, logger);
   } catch (error) {
-    // A folder that may not be entered shows in the attempt to write.
-    return codeOf(error) === "ENOENT" || codeOf(error) === "EACCES" ? undefined : asError(error);
+    // A folder that is none, or may not be entered, shows in the attempt to write.
+    return ["ENOENT", "ENOTDIR", "EACCES"].includes(codeOf(error)) ? undefined : asError(error);
   }
 };
 

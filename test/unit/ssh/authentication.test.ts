@@ -49,7 +49,10 @@ describe("requests", () => {
       const { client, connection } = await begin();
       client.send(Message.USERAUTH_REQUEST, "jane", CONNECTION, method, { uint32: 1 }, "whatever");
       await client.next(Message.USERAUTH_FAILURE);
-      expect(await connection.event("authentication.requested")).toMatchObject({ method, credential: undefined });
+      expect(await connection.event("authentication.requested")).toMatchObject({
+        method,
+        credential: undefined,
+      });
       client.send(Message.USERAUTH_REQUEST, "jane", CONNECTION, "password", false, PASSWORD);
       await client.next(Message.USERAUTH_SUCCESS);
     },
@@ -57,11 +60,11 @@ describe("requests", () => {
 
   test.each([
     ["empty", ""],
-    ["of 1 MB in pieces of what a packet holds", "a".repeat(30_000)],
+    ["of 30,000 bytes", "a".repeat(30_000)],
     ["with NUL", "ja\0ne"],
     ["with a newline", "jane\nroot"],
     ["not UTF-8", Buffer.of(0xff, 0xfe)],
-    ["of 257 bytes", "é".repeat(128) + "a"],
+    ["of 257 bytes", `${"é".repeat(128)}a`],
   ])("a user name that is %s is a failure, and no credential is offered", async (_, username) => {
     const { client, connection, server } = await begin();
     client.send(Message.USERAUTH_REQUEST, username, CONNECTION, "password", false, PASSWORD);
@@ -93,13 +96,19 @@ describe("requests", () => {
 
   test("requests are announced one at a time, in their order", async () => {
     const { client, connection } = await begin(silent);
-    for (const username of ["a", "b", "c"]) client.send(Message.USERAUTH_REQUEST, username, CONNECTION, "none");
+    for (const username of ["a", "b", "c"])
+      client.send(Message.USERAUTH_REQUEST, username, CONNECTION, "none");
     await connection.event("authentication.requested");
     client.send(Message.IGNORE, "");
     const names = () =>
-      connection.events.flatMap((event) => (event.type === "authentication.requested" ? [event.username] : []));
+      connection.events.flatMap((event) =>
+        event.type === "authentication.requested" ? [event.username] : [],
+      );
     expect(names()).toEqual(["a"]);
-    for (const expected of [["a", "b"], ["a", "b", "c"]]) {
+    for (const expected of [
+      ["a", "b"],
+      ["a", "b", "c"],
+    ]) {
       connection.link.answerFailure([]);
       await client.next(Message.USERAUTH_FAILURE);
       await expect.poll(names).toEqual(expected);
@@ -277,7 +286,11 @@ describe("questions", () => {
   test("a user is asked and answers", async () => {
     const { client, answers, request } = await asking();
     const [title, instruction, language] = [request.text(), request.text(), request.text()];
-    expect({ title, instruction, language }).toEqual({ title: "Hello", instruction: "Please answer", language: "" });
+    expect({ title, instruction, language }).toEqual({
+      title: "Hello",
+      instruction: "Please answer",
+      language: "",
+    });
     expect(request.uint32()).toBe(2);
     expect([request.text(), request.boolean(), request.text(), request.boolean()]).toEqual([
       "Name: ",
@@ -290,7 +303,10 @@ describe("questions", () => {
   });
 
   test("the wrong number of answers, or answers that are not UTF-8, are none", async () => {
-    for (const fields of [[{ uint32: 1 }, "a"], [{ uint32: 2 }, "a", Buffer.of(0xff)]] as const) {
+    for (const fields of [
+      [{ uint32: 1 }, "a"],
+      [{ uint32: 2 }, "a", Buffer.of(0xff)],
+    ] as const) {
       const { client, answers } = await asking();
       client.send(Message.USERAUTH_INFO_RESPONSE, ...fields);
       await expect(answers).rejects.toMatchObject({ code: "SSH_AUTH_FAILED" });
@@ -326,7 +342,8 @@ describe("questions", () => {
 });
 
 describe("banners", () => {
-  const bannerOf = async (client: WireClient) => new Reader(await client.next(Message.USERAUTH_BANNER)).text();
+  const bannerOf = async (client: WireClient) =>
+    new Reader(await client.next(Message.USERAUTH_BANNER)).text();
 
   test("the configured one is shown when authentication begins", async () => {
     const { client } = await begin({}, { banner: "Welcome\nto the machine\n" });

@@ -92,9 +92,11 @@ const exitOf = (status: number | null, signal: NodeJS.Signals | null): ProgramEx
 
 const accepting: Script["request"] = (_, channel, link) => link.acceptRequest(channel);
 
-export const newHostKey = (): HostKey => {
-  const { privateKey } = generateKeyPairSync("ed25519");
-  const key = HostKey.read(privateKey.export({ type: "pkcs8", format: "pem" }).toString());
+export const newHostKey = (): HostKey =>
+  readHostKey(generateKeyPairSync("ed25519").privateKey.export({ type: "pkcs8", format: "pem" }).toString());
+
+export const readHostKey = (pem: string): HostKey => {
+  const key = HostKey.read(pem);
   if (typeof key === "string") throw new Error(key);
   return key;
 };
