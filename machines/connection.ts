@@ -24,6 +24,7 @@ import {
   refusalOf,
   type Settings,
 } from "./facts.ts";
+import { kubernetesMachine } from "./kubernetes.ts";
 import { processMachine } from "./process.ts";
 import { required, requiredAction, requiredGuard } from "./required.ts";
 import { type SessionEnded, type SessionRequest, sessionMachine } from "./session.ts";
@@ -207,6 +208,7 @@ const connection = setup({
     authentication: authenticationMachine,
     session: sessionMachine,
     docker: dockerMachine,
+    kubernetes: kubernetesMachine,
     process: processMachine,
     authorize: required<Identity, IdentityOfConnection>("authorize"),
     configure: required<{ identity: Identity; settings: Settings }, IdentityOfConnection>("configure"),
@@ -501,6 +503,7 @@ export const connectionMachine = compound.createMachine({
         choosingBackend: {
           always: [
             { guard: { type: "runsOn", params: { backend: "docker" } }, target: "docker" },
+            { guard: { type: "runsOn", params: { backend: "kubernetes" } }, target: "kubernetes" },
             { guard: { type: "runsOn", params: { backend: "process" } }, target: "process" },
             {
               target: "#connection.refusing",
@@ -514,6 +517,17 @@ export const connectionMachine = compound.createMachine({
         docker: {
           invoke: {
             src: "docker",
+            input: ({ context }) => provisioningOf(context),
+            onDone: {
+              target: "settled",
+              actions: { type: "keepEnvironment", params: ({ event }) => event.output },
+            },
+            onError: { target: "settled", actions: { type: "fail", params: ({ event }) => event } },
+          },
+        },
+        kubernetes: {
+          invoke: {
+            src: "kubernetes",
             input: ({ context }) => provisioningOf(context),
             onDone: {
               target: "settled",

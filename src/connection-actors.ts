@@ -5,10 +5,12 @@ import { authenticationMachine } from "../machines/authentication.ts";
 import { connectionMachine } from "../machines/connection.ts";
 import { dockerMachine } from "../machines/docker.ts";
 import type { Identity, LogLine, Attempt as MachineAttempt, PublicKeyCredential } from "../machines/facts.ts";
+import { kubernetesMachine } from "../machines/kubernetes.ts";
 import { processMachine } from "../machines/process.ts";
 import { type JudgedRequest, sessionMachine } from "../machines/session.ts";
 import { type Attempt, type Authenticator, type Authorize, PublicKeyRefused } from "./auth/authenticator.ts";
 import { type DockerEngines, dockerBackend } from "./backend/docker/backend.ts";
+import { type KubernetesClusters, kubernetesBackend } from "./backend/kubernetes/backend.ts";
 import { processBackend } from "./backend/process/backend.ts";
 import type { Configure } from "./configure.ts";
 import type { Connections } from "./connections.ts";
@@ -32,6 +34,7 @@ export interface ConnectionSources {
   readonly authorize: Authorize | undefined;
   readonly configure: Configure;
   readonly docker: DockerEngines;
+  readonly kubernetes: KubernetesClusters;
 }
 
 class MethodMissing extends failure(
@@ -49,6 +52,7 @@ export const connectionWith = ({
   authorize,
   configure,
   docker,
+  kubernetes,
 }: ConnectionSources) => {
   const log = (_: unknown, { connectionId, line }: { connectionId: string; line: LogLine }): void =>
     connections.loggerOf(connectionId).log(line.level, line.code, line.message, line.details);
@@ -162,6 +166,7 @@ export const connectionWith = ({
       authentication,
       session,
       docker: dockerMachine.provide(dockerBackend({ engines: docker, resources })),
+      kubernetes: kubernetesMachine.provide(kubernetesBackend({ clusters: kubernetes, resources })),
       process: processMachine.provide(processBackend({ resources })),
       authorize: fromEffect(({ identity }) => authorize?.(identity) ?? Effect.succeed(identity)),
       configure: fromEffect(({ connectionId, identity }) =>

@@ -2,6 +2,7 @@
 import { Effect, Redacted, type Scope } from "effect";
 import { authenticatorOf } from "./auth/configured.ts";
 import { openDocker } from "./backend/docker/backend.ts";
+import { openKubernetes, startKubernetes } from "./backend/kubernetes/backend.ts";
 import { checks, load, tellInvalid } from "./commands.ts";
 import { type Diagnostic, formatDiagnostic } from "./config/diagnostic.ts";
 import { ConfigInvalid, fromObject, type Loaded } from "./config/load.ts";
@@ -105,8 +106,12 @@ const open = (
       Effect.tap(sshServer({ config: config.ssh, hostKeys, logger, nextFreePort, onSocket }), ({ address }) =>
         Effect.sync(() => onListening(address)),
       );
+    const docker = yield* openDocker(logger);
+    const kubernetes = yield* openKubernetes(logger);
+    if (config.backend === "kubernetes") yield* startKubernetes(kubernetes, config.kubernetes);
     return startDaemon({
-      docker: yield* openDocker(logger),
+      docker,
+      kubernetes,
       config,
       logger,
       authenticator,
