@@ -3,6 +3,8 @@ import password from "@inquirer/password";
 import { Effect, Redacted } from "effect";
 import { hashPassword } from "./auth/password-hash.ts";
 import { runAuthConfigServer } from "./auth-config-server/server.ts";
+import { sharedContainerWarning } from "./backend/docker/plan.ts";
+import { sharedPodWarning } from "./backend/kubernetes/backend.ts";
 import { isolationWarning } from "./backend/process/isolation.ts";
 import { parseListenAddress } from "./config/codecs.ts";
 import { formatDiagnostic } from "./config/diagnostic.ts";
@@ -69,10 +71,21 @@ export const checkConfig = (file: string | undefined): Promise<number> =>
 
 /** What works and may still not be what the operator wants. */
 const risksOf = (config: Config): Effect.Effect<readonly string[]> =>
-  Effect.map(
-    config.backend === "process" ? isolationWarning(config.process) : Effect.succeed(undefined),
-    (risk) => [...(risk === undefined ? [] : [risk]), ...policyRisks(config.security)],
-  );
+  Effect.map(backendRisk(config), (risk) => [
+    ...(risk === undefined ? [] : [risk]),
+    ...policyRisks(config.security),
+  ]);
+
+const backendRisk = (config: Config): Effect.Effect<string | undefined> => {
+  switch (config.backend) {
+    case "process":
+      return isolationWarning(config.process);
+    case "kubernetes":
+      return Effect.succeed(sharedPodWarning(config.kubernetes.pod));
+    case "docker":
+      return Effect.succeed(sharedContainerWarning(config.docker.execution));
+  }
+};
 
 export const healthCheck = (file: string | undefined): Promise<number> =>
   withConfig(file, ({ config }) =>

@@ -3,7 +3,7 @@ import { Effect, Redacted } from "effect";
 import type { DockerPlan } from "../../../machines/docker.ts";
 import type { Identity } from "../../../machines/facts.ts";
 import type { DockerExecution, RegistryAuth } from "../../config/sections/docker.ts";
-import { fillName, type NameRules } from "../environment-name.ts";
+import { fillName, isPerUser, type NameRules } from "../environment-name.ts";
 import { ConfigurationUnusable } from "./failures.ts";
 import { parseImageReference } from "./image-reference.ts";
 
@@ -74,3 +74,15 @@ export const registryCredentials = (auth: RegistryAuth): object | undefined => {
   ]);
   return plain.length === 0 ? undefined : Object.fromEntries(plain);
 };
+
+/**
+ * What an operator should know about a persistent container that the file names: whoever logs into it shares it with
+ * everybody; undefined when there is no such danger.
+ */
+export const sharedContainerWarning = ({
+  mode,
+  containerName,
+}: Pick<DockerExecution, "mode" | "containerName">): string | undefined =>
+  mode !== "persistent" || containerName === "" || isPerUser(containerName)
+    ? undefined
+    : "users may share one container, and with it every credential that one of them brings: let a configuration server name it, or put {authenticatedUsername} into docker.execution.containerName";
