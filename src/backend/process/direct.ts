@@ -4,11 +4,11 @@
  */
 import { type SpawnOptions, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
 import { Duration, Effect } from "effect";
 import type { Exit } from "../../../machines/facts.ts";
 import { StartFailed } from "./failures.ts";
 import { exists, exitOf, type Launched, send } from "./launched.ts";
+import { processesOf } from "./proc.ts";
 
 export interface DirectProgram {
   readonly command: readonly [file: string, ...args: string[]];
@@ -41,11 +41,11 @@ export const launchDirect = ({
   const hasEnded = (): boolean => child.exitCode !== null || child.signalCode !== null;
   /** Without a terminal there is rarely job control, and no process group but the program's own to look at first. */
   const isGone = (): boolean =>
-    hasEnded() && ((terminal === undefined && !exists(-pid)) || membersOf(pid).length === 0);
+    hasEnded() && ((terminal === undefined && !exists(-pid)) || processesOf(pid).length === 0);
   /** The program's group at once, or what it forks meanwhile would be missed; then what is in other groups. */
   const sendAll = (signal: NodeJS.Signals): void => {
     sendIfAllowed(-pid, signal);
-    for (const member of membersOf(pid)) if (member.group !== pid) sendIfAllowed(member.pid, signal);
+    for (const member of processesOf(pid)) if (member.group !== pid) sendIfAllowed(member.pid, signal);
   };
   const untilGone = (act: () => void): Effect.Effect<void> =>
     Effect.gen(function* () {
@@ -102,27 +102,3 @@ const neverStarted = (failed: Promise<unknown[]>, file: string): Launched => ({
   hangUp: () => undefined,
   kill: Effect.void,
 });
-
-interface Member {
-  readonly pid: number;
-  readonly group: number;
-}
-
-/** The living processes of a session. */
-const membersOf = (session: number): readonly Member[] =>
-  readdirSync("/proc").flatMap((name) => {
-    if (!/^\d+$/.test(name)) return [];
-    const [state, , group, sid] = statOf(name);
-    const lives = state !== "Z" && state !== "X";
-    return lives && Number(sid) === session ? [{ pid: Number(name), group: Number(group) }] : [];
-  });
-
-/** The fields of proc_pid_stat(5) after the program's name, which may contain anything: state, parent, group, session. */
-const statOf = (pid: string): readonly string[] => {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  } catch {
-    return [];
-  }
-};

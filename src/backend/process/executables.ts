@@ -16,10 +16,20 @@ export const isExecutable = async (path: string): Promise<boolean> => {
   }
 };
 
-export const findExecutable = async (name: string): Promise<string | undefined> => {
-  for (const directory of `${process.env.PATH ?? ""}:${SYSTEM_PATH}`.split(":")) {
-    const path = join(directory, name);
-    if (isAbsolute(directory) && (await isExecutable(path))) return path;
+/** A program of the daemon's PATH, or of the system's directories. */
+export const findExecutable = (name: string): Promise<string | undefined> =>
+  firstOf([name], `${process.env.PATH ?? ""}:${SYSTEM_PATH}`);
+
+/** The first of these programs that the system's directories have, where a sandbox sees it, too. */
+export const findSystemProgram = (...names: readonly string[]): Promise<string | undefined> =>
+  firstOf(names, SYSTEM_PATH);
+
+const firstOf = async (names: readonly string[], path: string): Promise<string | undefined> => {
+  for (const name of names) {
+    for (const directory of path.split(":").filter(isAbsolute)) {
+      const candidate = join(directory, name);
+      if (await isExecutable(candidate)) return candidate;
+    }
   }
   return undefined;
 };

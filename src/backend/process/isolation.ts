@@ -2,7 +2,7 @@
 import { closeSync, openSync } from "node:fs";
 import { Duration, Effect, Option } from "effect";
 import type { Exit, Settings } from "../../../machines/facts.ts";
-import { findExecutable, findNobody } from "./executables.ts";
+import { findExecutable, findNobody, findSystemProgram } from "./executables.ts";
 import type { StartFailed } from "./failures.ts";
 import { SANDBOX_ID } from "./home.ts";
 import { launchSandboxed, type Sandbox } from "./sandbox.ts";
@@ -12,6 +12,8 @@ export type Isolation =
   | { readonly usable: true; readonly sandbox: Sandbox }
   | { readonly usable: false; readonly reason: string };
 
+/** BusyBox's awk before 1.37 takes death by a signal for success. */
+const AWKS = ["mawk", "gawk", "awk"];
 const PROBE_TIMEOUT = Duration.seconds(5);
 
 /**
@@ -55,8 +57,8 @@ const findIsolation = (sharesNetwork: boolean): Effect.Effect<Isolation> =>
     const [bwrap, awk, setsid, account, view] = yield* Effect.promise(() =>
       Promise.all([
         findExecutable("bwrap"),
-        findExecutable("awk"),
-        findExecutable("setsid"),
+        findSystemProgram(...AWKS),
+        findSystemProgram("setsid"),
         process.getuid?.() === 0 ? findNobody() : undefined,
         systemView(),
       ]),
@@ -108,7 +110,7 @@ const tryOut = (sandbox: Sandbox): Effect.Effect<string | undefined> =>
 const verdictOn = (exit: Exit): string | undefined =>
   exit.kind === "signal" && exit.signal === "TERM"
     ? undefined
-    : "awk does not tell how a program ended, or setsid did not run it";
+    : "this host's awk does not tell how a program ended, as mawk and gawk do, or setsid did not run it";
 
 const complaintOf = ({ message, details }: StartFailed): string =>
   `${message}: ${String(details?.diagnostics ?? "").trim()}`;

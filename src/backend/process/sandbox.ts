@@ -8,13 +8,13 @@
  * bwrap's standard output; the program's own streams are file descriptors 3 and 4 until it gets them.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
-import { Effect } from "effect";
+import { Duration, Effect } from "effect";
 import type { Exit } from "../../../machines/facts.ts";
 import type { Account } from "./executables.ts";
 import { StartFailed } from "./failures.ts";
 import { exitOf, type Launched, send, signalExit, signalName } from "./launched.ts";
+import { firstChild, isAlive } from "./proc.ts";
 import { quote } from "./shell-words.ts";
 
 /** What it takes to make one on this host. */
@@ -48,6 +48,8 @@ const PUT_ASIDE = `BERTH_${STANDARD_BEHAVIOUR}`;
 /** Longer answers are not awk's, longer complaints are of no use. */
 const ANSWER_LIMIT = 100;
 const COMPLAINT_LIMIT = 2000;
+/** How often it is looked whether a sandbox whose bwrap has ended is gone, which takes a moment. */
+const LOOK_AGAIN = Duration.millis(2);
 
 /** @throws what `spawn` throws, for arguments that no program can have */
 export const launchSandboxed = (sandbox: Sandbox, program: SandboxedProgram): Launched => {
@@ -81,8 +83,20 @@ export const launchSandboxed = (sandbox: Sandbox, program: SandboxedProgram): La
       resolve();
     }),
   );
-  const gone = Effect.promise(() => closed);
-  const answered = new Promise<void>((resolve) => status.once("data", () => resolve()));
+  /** The sandbox's first process: when it is dead, so is everything in there. bwrap ends a little earlier. */
+  let first: number | undefined;
+  const answered = new Promise<void>((resolve) =>
+    status.once("data", () => {
+      first = firstChild(child.pid);
+      resolve();
+    }),
+  );
+  const isGone = (): boolean => isClosed && (first === undefined || !isAlive(first));
+  const hasClosed = Effect.promise(() => closed);
+  const gone = Effect.gen(function* () {
+    yield* hasClosed;
+    while (!isGone()) yield* Effect.sleep(LOOK_AGAIN);
+  });
   return {
     started: Effect.flatMap(
       Effect.promise(() => Promise.race([answered, closed])),
@@ -100,8 +114,8 @@ export const launchSandboxed = (sandbox: Sandbox, program: SandboxedProgram): La
               }),
             ),
     ),
-    ended: Effect.map(gone, () => exitOfAnswer(answer()) ?? exitWithoutAnswer(child)),
-    isGone: () => isClosed,
+    ended: Effect.map(hasClosed, () => exitOfAnswer(answer()) ?? exitWithoutAnswer(child)),
+    isGone,
     gone,
     signal: (signal) => void signalProgram(child.pid, signal),
     // Before there is a program, there is nothing to be gentle with.
@@ -166,14 +180,4 @@ const exitOfAnswer = (answer: string): Exit | undefined => {
 const signalProgram = (bwrap: number | undefined, signal: NodeJS.Signals): boolean => {
   const program = firstChild(firstChild(firstChild(bwrap)));
   return program !== undefined && (send(-program, signal) || send(program, signal));
-};
-
-const firstChild = (pid: number | undefined): number | undefined => {
-  if (pid === undefined) return undefined;
-  try {
-    const [child] = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ");
-    return child ? Number(child) : undefined;
-  } catch {
-    return undefined;
-  }
 };
