@@ -36,6 +36,7 @@ export const processBackend = ({ resources }: ProcessBackendDependencies) => {
   const libcOf = libcOnce();
   const isolationFor = isolationOnce();
   const warned = new Set<string>();
+  const sttyOnce = once(() => findExecutable("stty"));
 
   const inspectHost = ({ settings }: Provisioning): Effect.Effect<Host> =>
     Effect.gen(function* () {
@@ -72,7 +73,7 @@ export const processBackend = ({ resources }: ProcessBackendDependencies) => {
       const { logger, link } = resources(connectionId);
       const libc = yield* libcOf;
       const sandbox = yield* sandboxOf(placement);
-      const stty = yield* Effect.promise(() => findExecutable("stty"));
+      const stty = yield* Effect.promise(sttyOnce);
       const host = { libc, placement, sandbox, stty, logger, localAddress: link.localAddress };
       return {
         description: isolated ? "process in a sandbox" : "process without isolation",
@@ -100,5 +101,13 @@ export const processBackend = ({ resources }: ProcessBackendDependencies) => {
         resources(connectionId).logger.warning("PROCESS_NO_ISOLATION", withoutIsolation(reason));
       },
     },
+  };
+};
+
+const once = <A>(find: () => Promise<A>): (() => Promise<A>) => {
+  let found: Promise<A> | undefined;
+  return () => {
+    found ??= find();
+    return found;
   };
 };
