@@ -3,21 +3,13 @@
  * form to the server, JSON back. An exchange is limited in time (`timeout`, the whole of it) and in the size of the
  * answer, and ends with the effect that runs it.
  */
-import { createSecureContext } from "node:tls";
-import { Duration, Effect, Redacted, type Scope } from "effect";
-import { Agent } from "undici";
+import { Effect, Redacted, type Scope } from "effect";
 import type { HttpClient as HttpClientOptions } from "../config/http.ts";
-import { nodeTlsOptions } from "../config/tls.ts";
-import { codes } from "../log/codes.ts";
 import type { Logger } from "../log/logger.ts";
-import {
-  type CertificateFailure,
-  type Certificates,
-  openCertificates,
-  systemAuthorities,
-} from "./certificates.ts";
+import { rotatingAgent } from "./agent.ts";
+import type { CertificateFailure } from "./certificates.ts";
 import { type Answer, type Exchange, exchange } from "./exchange.ts";
-import { HttpConnectionFailed, HttpDecodeFailed, HttpEncodeFailed, type HttpFailure } from "./failures.ts";
+import { HttpDecodeFailed, HttpEncodeFailed, type HttpFailure, notInTime } from "./failures.ts";
 import { appended, urlForLog } from "./url.ts";
 
 export interface JsonAnswer {
@@ -57,7 +49,10 @@ export const httpClient = (
         Effect.flatMap((current) => exchange({ ...request, agent: current, options, logger: log })),
         Effect.timeoutOrElse({
           duration: options.timeout,
-          orElse: () => Effect.fail(timedOut(options, request)),
+          orElse: () =>
+            Effect.fail(
+              notInTime(request.method, urlForLog(appended(options.url, request.path)), options.timeout),
+            ),
         }),
         Effect.flatMap(decode),
       );
@@ -73,68 +68,6 @@ export const httpClient = (
       },
     };
   });
-
-const timedOut = (
-  { url: base, timeout }: HttpClientOptions,
-  { method, path }: Pick<Exchange, "method" | "path">,
-) => {
-  const url = urlForLog(appended(base, path));
-  const reason = `no complete answer within ${Duration.format(timeout)}`;
-  return new HttpConnectionFailed({
-    message: `HTTP ${method} request to ${url} failed (${reason})`,
-    details: { method, url, reason },
-  });
-};
-
-/** The agent to use now: a new one after certificates have changed, while the old one ends what it has begun. */
-const rotatingAgent = (
-  options: HttpClientOptions,
-  logger: Logger,
-): Effect.Effect<Effect.Effect<Agent>, CertificateFailure, Scope.Scope> =>
-  Effect.gen(function* () {
-    const { cacert, cert, key } = options;
-    const certificates = yield* openCertificates({ authorities: cacert, cert, key }, logger);
-    const system = cacert.trim() === "" ? yield* systemAuthorities : undefined;
-    const agents = new Set<Agent>();
-    const make = (found: Certificates): Agent => {
-      const agent = agentWith(options, found, system);
-      agents.add(agent);
-      return agent;
-    };
-    let current = make(certificates.initial);
-    yield* Effect.addFinalizer(() =>
-      Effect.promise(() => Promise.all([...agents].map((agent) => agent.destroy()))),
-    );
-    return Effect.map(certificates.changed, (found) => {
-      if (found === undefined) return current;
-      const old = current;
-      current = make(found);
-      logger.info(codes.HTTP_CERTIFICATE_CHANGED, "the certificates of an HTTP client were read again");
-      const forget = () => agents.delete(old);
-      // It fails only when the agent is gone already.
-      void old.close().then(forget, forget);
-      return current;
-    });
-  });
-
-const agentWith = (
-  { timeout, ...options }: HttpClientOptions,
-  { authorities, pair }: Certificates,
-  system: string | undefined,
-): Agent => {
-  const ca = authorities ?? system;
-  const secureContext = createSecureContext({
-    ...nodeTlsOptions(options),
-    ...(ca !== undefined && { ca }),
-    ...(pair !== undefined && { cert: pair.cert, key: Redacted.value(pair.key) }),
-  });
-  return new Agent({
-    // The exchange as a whole has one time limit: only the attempt to connect would outlive it.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-    connect: { secureContext, timeout: Duration.toMillis(timeout) },
-  });
-};
 
 const encode = (body: unknown): Effect.Effect<Redacted.Redacted<string>, HttpEncodeFailed> =>
   Effect.try({

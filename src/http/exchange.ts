@@ -19,9 +19,9 @@ export const maximumResponseBytes = 4 * 1024 * 1024;
 /** Go's number, and so the reference's. */
 const maximumRedirects = 10;
 
-type Method = "GET" | "POST";
+export type Method = "GET" | "POST" | "DELETE";
 
-interface Body {
+export interface Body {
   readonly type: string;
   readonly content: Redacted.Redacted<string>;
 }
@@ -33,6 +33,8 @@ export interface Exchange {
   readonly method: Method;
   /** Appended to the configured URL. */
   readonly path: string;
+  /** Instead of what the URL may hold of a user name and password. */
+  readonly authorization?: Redacted.Redacted<string> | undefined;
   readonly body?: Body | undefined;
 }
 
@@ -41,6 +43,7 @@ export interface Answer {
   /** The content type as the server wrote it, `none` if it did not. */
   readonly type: string;
   readonly bytes: Uint8Array;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   /** What was asked of whom, for failures. */
   readonly details: { readonly method: string; readonly url: string };
 }
@@ -88,7 +91,7 @@ const follow = async (asked: Exchange, signal: AbortSignal): Promise<Answer> => 
     const location = isRedirect(statusCode) ? header(headers.location) : undefined;
     if (location === undefined) {
       const bytes = await readLimited(response.body, details);
-      return { status: statusCode, type: header(headers["content-type"]) ?? "none", bytes, details };
+      return { status: statusCode, type: header(headers["content-type"]) ?? "none", bytes, headers, details };
     }
     await response.body.dump({ limit: 64 * 1024, signal });
     const target = URL.canParse(location, step.url.href) ? new URL(location, step.url) : undefined;
@@ -107,9 +110,9 @@ const follow = async (asked: Exchange, signal: AbortSignal): Promise<Answer> => 
   }
 };
 
-const firstStep = ({ method, options, path, body }: Exchange): Step => {
-  const { url, authorization } = withoutUserinfo(new URL(appended(options.url, path)));
-  return { method, url, authorization, body };
+const firstStep = ({ method, options, path, body, authorization }: Exchange): Step => {
+  const bare = withoutUserinfo(new URL(appended(options.url, path)));
+  return { method, url: bare.url, authorization: authorization ?? bare.authorization, body };
 };
 
 const send = (

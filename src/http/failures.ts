@@ -1,4 +1,5 @@
 /** What can go wrong with HTTP, by the reference's message codes. None of it holds a body, a password or a query. */
+import { Duration } from "effect";
 import { failure } from "../failure.ts";
 
 const unreachable = "A service this server depends on cannot be reached. Please try again later.";
@@ -45,6 +46,13 @@ export class HttpCertificateInvalid extends failure(
 
 /** An HTTP server cannot listen. */
 export class HttpListenFailed extends failure("HttpListenFailed", "HTTP_LISTEN_FAILED", misconfigured) {}
+
+/** The whole of an exchange took too long. The URL is one for logs. */
+export const notInTime = (method: string, url: string, limit: Duration.Duration): HttpConnectionFailed => {
+  const reason = `no complete answer within ${Duration.format(limit)}`;
+  const message = `HTTP ${method} request to ${url} failed (${reason})`;
+  return new HttpConnectionFailed({ message, details: { method, url, reason } });
+};
 
 /** How an exchange can fail. */
 export type HttpFailure =
