@@ -101,7 +101,7 @@ export class SshConnection implements Link {
       sendFilled: (length, fill) => this.#transport?.send(length, fill),
       isCongested: () => this.#outlet.isFull || (this.#transport?.isExchangingKeys ?? true),
       whenClear: (resume) => this.#outlet.whenClear(resume),
-      sendUnimplemented: () => this.#transport?.sendUnimplemented(),
+      sendUnimplemented: () => this.#sendUnimplemented(),
       globalRequested: (name, reader) => this.#globalRequested(name, reader),
       emit: send,
       logger,
@@ -247,7 +247,7 @@ export class SshConnection implements Link {
 
   #receivedOfConnection(type: number, payload: Buffer): void {
     const isOfConnection = type >= Message.GLOBAL_REQUEST && type <= LAST_OF_CONNECTION;
-    if (!isOfConnection) this.#transport?.sendUnimplemented();
+    if (!isOfConnection) this.#sendUnimplemented();
     else if (this.#authentication.isDone) this.#channels.received(payload);
     else throw new ProtocolError("the client did not log in first");
   }
@@ -266,12 +266,19 @@ export class SshConnection implements Link {
   }
 
   #sendMessage(payload: Buffer): void {
-    const transport = this.#transport;
-    if (transport === undefined || this.#isEnding) return;
-    transport.sendMessage(payload);
-    if (transport.waiting > MOST_WAITING) {
-      this.#fail(this.#brokenBy(new ProtocolError("the client does not take new keys")));
-    }
+    if (this.#isEnding) return;
+    this.#transport?.sendMessage(payload);
+    this.#limitWaiting();
+  }
+
+  #sendUnimplemented(): void {
+    this.#transport?.sendUnimplemented();
+    this.#limitWaiting();
+  }
+
+  #limitWaiting(): void {
+    if ((this.#transport?.waiting ?? 0) <= MOST_WAITING) return;
+    this.#fail(this.#brokenBy(new ProtocolError("the client does not take new keys")));
   }
 
   #requireTransport(): Transport {

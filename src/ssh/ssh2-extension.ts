@@ -56,7 +56,14 @@ export interface TransportOptions {
   readonly hostKeys: Readonly<Record<string, SigningKey>>;
   /** After how many bytes keys are exchanged again. */
   readonly bytesPerKey?: number;
+  /** Of ssh2; the installed one's when it is left out. */
+  readonly version?: string;
 }
+
+const installedVersion = (): string => {
+  const manifest = createRequire(import.meta.url)("ssh2/package.json") as { readonly version: string };
+  return manifest.version;
+};
 
 /** Whether ssh2's native cryptography loaded; without it throughput is a third to a fifth. */
 export const hasNativeCrypto = (): boolean => crypto.bindingAvailable;
@@ -66,7 +73,8 @@ export const prepareTransport = (
   options: TransportOptions,
 ): Effect.Effect<TransportSettings, UnknownTransport> =>
   Effect.gen(function* () {
-    const { version } = createRequire(import.meta.url)("ssh2/package.json") as { version: string };
+    const { algorithms, hostKeys, serverVersion, bytesPerKey = BYTES_PER_KEY } = options;
+    const { version = installedVersion() } = options;
     if (!KNOWN_VERSION.test(version)) {
       return yield* new UnknownTransport({
         message: `ssh2 ${version} is installed, but only 1.17 is known to work: run "npm ci"`,
@@ -74,7 +82,6 @@ export const prepareTransport = (
       });
     }
     yield* Effect.promise(() => crypto.init);
-    const { algorithms, hostKeys, serverVersion, bytesPerKey = BYTES_PER_KEY } = options;
     const hostKeyNames = Object.keys(hostKeys);
     const direction = {
       cipher: algorithms.ciphers,
@@ -119,6 +126,7 @@ const extensionInfo = (signatureAlgorithms: readonly string[]): Buffer =>
 export class Transport {
   readonly #protocol: Protocol;
   readonly #settings: TransportSettings;
+  #hasKeys = false;
   #bytesOfKey = 0;
   #error: Error | undefined;
   #closed = false;
@@ -133,7 +141,6 @@ export class Transport {
     events: TransportEvents,
   ) {
     this.#settings = settings;
-    let isFirst = true;
     const protocol = new Protocol({
       server: true,
       hostKeys: settings.hostKeys,
@@ -149,9 +156,12 @@ export class Transport {
       onHeader: () => this.#watchGuess(),
       onHandshakeComplete: (negotiated) => {
         this.#bytesOfKey = 0;
-        if (isFirst) events.handshakeCompleted(negotiated);
-        else events.rekeyed();
-        isFirst = false;
+        if (this.#hasKeys) {
+          events.rekeyed();
+        } else {
+          this.#hasKeys = true;
+          events.handshakeCompleted(negotiated);
+        }
       },
       messageHandlers: {
         DISCONNECT: (_, reason, text) => {
@@ -171,7 +181,7 @@ export class Transport {
     const onHandshakeComplete = protocol._onHandshakeComplete;
     protocol._onHandshakeComplete = (negotiated) => {
       const exchange = protocol._kex;
-      if (isFirst && exchange?.remoteExtInfoEnabled) {
+      if (!this.#hasKeys && exchange?.remoteExtInfoEnabled) {
         exchange.remoteExtInfoEnabled = false;
         this.sendMessage(extensionInfo(signatureAlgorithms));
       }
@@ -238,7 +248,8 @@ export class Transport {
     const packet = write.alloc(length);
     fill(packet, write.allocStart);
     utils.sendPacket(protocol, write.finalize(packet));
-    if (this.#bytesOfKey >= this.#settings.bytesPerKey && !this.isExchangingKeys) protocol.rekey();
+    const areKeysOld = this.#hasKeys && this.#bytesOfKey >= this.#settings.bytesPerKey;
+    if (areKeysOld && !this.isExchangingKeys) protocol.rekey();
   }
 
   sendMessage(payload: Buffer): void {

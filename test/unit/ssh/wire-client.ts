@@ -93,6 +93,13 @@ export class WireClient {
     utils.sendPacket(this.#protocol, write.finalize(packet));
   }
 
+  /** From now on the server's wish for new keys is not heard. */
+  ignoreKeyExchange(): void {
+    const onPayload = this.#protocol._onPayload;
+    this.#protocol._decipher._onPayload = (payload) =>
+      payload[0] === Message.KEXINIT ? undefined : onPayload(payload);
+  }
+
   rekey(): void {
     this.#protocol.rekey();
   }
