@@ -2,7 +2,7 @@
  * The guest agent's process ID (github.com/ContainerSSH/agent, `console --pid`): 4 bytes, little endian, then the
  * program. Where the agent waits for a line on a terminal, the terminal's echo of that line comes first.
  */
-import type { Preface } from "./channels.ts";
+import type { OutputFilter } from "./channels.ts";
 
 const PID_BYTES = 4;
 /** Linux has no process IDs this large: other bytes are somebody's complaint that the agent could not be run. */
@@ -10,7 +10,7 @@ const LARGEST_PID = 2 ** 22;
 const CR = 0x0d;
 const LF = 0x0a;
 
-export class AgentPid implements Preface {
+export class AgentPid implements OutputFilter {
   /** Settles with the process ID, or undefined when the output ended without one. */
   readonly made: Promise<number | undefined>;
   readonly #terminal: boolean;

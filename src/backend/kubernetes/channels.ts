@@ -46,13 +46,17 @@ export interface ChannelsRequest {
   readonly timeoutMillis: number;
   /** Asked when the server stopped answering pings, which may only mean that it waits for a program to read. */
   readonly isServerAlive: () => Promise<boolean>;
-  /** Takes what is written to standard output before the program's own; see `Preface`. */
-  readonly preface: Preface | undefined;
+  readonly filters?: OutputFilters | undefined;
 }
 
-/** Something that speaks before the program does. */
-export interface Preface {
-  /** Takes the next bytes of standard output and gives back those that are the program's. */
+export interface OutputFilters {
+  readonly stdout?: OutputFilter;
+  readonly stderr?: OutputFilter;
+}
+
+/** Takes out of an output what is not the program's. */
+export interface OutputFilter {
+  /** Takes the next bytes and gives back those that are the program's. */
   readonly take: (bytes: Buffer) => Buffer;
   /** There will be no more; what was held back after all. */
   readonly end: () => Buffer;
@@ -99,7 +103,7 @@ export class Channels {
   readonly ended: Promise<ChannelsEnd>;
   readonly #socket: WebSocket;
   readonly #isServerAlive: () => Promise<boolean>;
-  readonly #preface: Preface | undefined;
+  readonly #filters: OutputFilters;
   readonly #full = new Set<Readable>();
   readonly #pings: NodeJS.Timeout;
   #heardAt = performance.now();
@@ -107,10 +111,10 @@ export class Channels {
   #status = "";
   #lost = "The server closed the connection without saying how the program ended";
 
-  constructor(socket: WebSocket, { isServerAlive, preface }: ChannelsRequest) {
+  constructor(socket: WebSocket, { isServerAlive, filters = {} }: ChannelsRequest) {
     this.#socket = socket;
     this.#isServerAlive = isServerAlive;
-    this.#preface = preface;
+    this.#filters = filters;
     this.stdout = this.#output();
     this.stderr = this.#output();
     this.#pings = setInterval(() => this.#listen(), PING_MILLIS);
@@ -122,7 +126,8 @@ export class Channels {
     this.ended = new Promise((resolve) => {
       socket.once("close", () => {
         clearInterval(this.#pings);
-        this.#deliver(this.stdout, this.#preface?.end() ?? Buffer.alloc(0));
+        this.#deliver(this.stdout, this.#filters.stdout?.end() ?? Buffer.alloc(0));
+        this.#deliver(this.stderr, this.#filters.stderr?.end() ?? Buffer.alloc(0));
         this.stdout.push(null);
         this.stderr.push(null);
         resolve(endOf(this.#status) ?? { kind: "lost", message: this.#lost });
@@ -133,6 +138,11 @@ export class Channels {
   /** Whether the end of the input can be told apart from the end of the connection. */
   get closesInput(): boolean {
     return this.#socket.protocol === V5;
+  }
+
+  /** Whether a reader that is slow holds the server up. */
+  get isPaused(): boolean {
+    return this.#socket.isPaused;
   }
 
   /** Sends input. `done` is called when more may be sent. */
@@ -177,8 +187,9 @@ export class Channels {
     const bytes = message.subarray(1);
     // Servers announce every channel with an empty message.
     if (bytes.length === 0) return;
-    if (message[0] === STDOUT) this.#deliver(this.stdout, this.#preface?.take(bytes) ?? bytes);
-    else if (message[0] === STDERR) this.#deliver(this.stderr, bytes);
+    const { stdout, stderr } = this.#filters;
+    if (message[0] === STDOUT) this.#deliver(this.stdout, stdout?.take(bytes) ?? bytes);
+    else if (message[0] === STDERR) this.#deliver(this.stderr, stderr?.take(bytes) ?? bytes);
     else if (message[0] === STATUS) this.#status += bytes.toString();
   }
 

@@ -29,7 +29,7 @@ export interface StreamRequest {
   readonly stdin: boolean;
   readonly terminal: boolean;
   readonly timeout: Duration.Duration;
-  readonly preface?: ChannelsRequest["preface"];
+  readonly filters?: ChannelsRequest["filters"];
 }
 
 /** How long an API server may take to prove that it lives when its pings are not answered. */
@@ -61,7 +61,7 @@ export class Cluster {
 
   /** Opens exec or attach; closing the scope closes the connection and leaves the program to itself. */
   stream(request: StreamRequest): Effect.Effect<Channels, CallFailure | ConfigError, Scope.Scope> {
-    const { container, command, stdin, terminal, timeout, preface } = request;
+    const { container, command, stdin, terminal, timeout, filters } = request;
     const { namespace, pod } = container;
     const subresource = command === undefined ? "attach" : "exec";
     const query = new URLSearchParams({
@@ -80,7 +80,7 @@ export class Cluster {
         call: { verb: "get", resource: `pods/${subresource}`, namespace, name: pod },
         timeoutMillis: Duration.toMillis(timeout),
         isServerAlive: () => this.#isAlive(),
-        preface,
+        filters,
       }),
     );
   }

@@ -50,7 +50,7 @@ const writeFile = (host: ProgramHost, name: string, content: Buffer): Effect.Eff
       terminal: undefined,
     });
     yield* feed(launched, content, failed);
-    const { status, output } = yield* helperResult(launched.channels);
+    const { status, output } = yield* helperResult(launched);
     if (status !== 0) {
       return yield* Effect.fail(failed(`A file could not be written: ${output} (exit status ${status})`));
     }

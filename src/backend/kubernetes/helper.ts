@@ -1,7 +1,7 @@
 /** Short programs of ours in a container: a signal, a file. Their output is for the log. */
 import { type Duration, Effect } from "effect";
 import type { Failure } from "../../failure.ts";
-import type { Channels } from "./channels.ts";
+import type { Channels, ChannelsEnd } from "./channels.ts";
 import type { Cluster, ContainerAddress } from "./cluster.ts";
 import { ExitLost } from "./failures.ts";
 
@@ -22,7 +22,7 @@ export const runHelper = (
   Effect.scoped(
     Effect.flatMap(
       cluster.stream({ container, command, stdin: false, terminal: false, timeout }),
-      helperResult,
+      (channels) => helperResult({ channels, ended: channels.ended }),
     ),
   ).pipe(
     Effect.timeoutOrElse({
@@ -32,7 +32,13 @@ export const runHelper = (
   );
 
 /** Waits for the end of a program whose output nobody else reads. */
-export const helperResult = (channels: Channels): Effect.Effect<HelperResult, ExitLost> => {
+export const helperResult = ({
+  channels,
+  ended,
+}: {
+  readonly channels: Channels;
+  readonly ended: Promise<ChannelsEnd>;
+}): Effect.Effect<HelperResult, ExitLost> => {
   let output = "";
   const keep = (chunk: Buffer): void => {
     output = (output + chunk.toString()).slice(0, OUTPUT_LENGTH);
@@ -40,7 +46,7 @@ export const helperResult = (channels: Channels): Effect.Effect<HelperResult, Ex
   channels.stdout.on("data", keep);
   channels.stderr.on("data", keep);
   return Effect.flatMap(
-    Effect.promise(() => channels.ended),
+    Effect.promise(() => ended),
     (end) =>
       end.kind === "exited"
         ? Effect.succeed({ status: end.status, output: output.trim() })

@@ -10,10 +10,18 @@ import type { Failure } from "../../failure.ts";
 import type { Logger } from "../../log/logger.ts";
 import { sttyModes } from "../process/modes.ts";
 import { AgentPid } from "./agent.ts";
-import type { Channels, ChannelsEnd, Preface } from "./channels.ts";
+import type { Channels, ChannelsEnd, OutputFilters } from "./channels.ts";
 import type { Cluster, ContainerAddress } from "./cluster.ts";
 import { ExitLost, ProgramNotStarted } from "./failures.ts";
-import { Announcement, type InputMode, isNameable, launchCommand, launchOrders } from "./launcher.ts";
+import {
+  Announcement,
+  Farewell,
+  type InputMode,
+  isNameable,
+  launchCommand,
+  launchOrders,
+  QUIT,
+} from "./launcher.ts";
 
 /** A container as programs are started in it. */
 export interface ProgramHost {
@@ -50,6 +58,8 @@ export interface Handle {
 
 export interface Launched {
   readonly channels: Channels;
+  /** How the program ended; behind its last output. */
+  readonly ended: Promise<ChannelsEnd>;
   readonly input: InputMode;
   /** Missing for a program of which nothing is known. */
   readonly handle: Handle | undefined;
@@ -63,7 +73,7 @@ export interface Missing {
 /** One way to start a program: a command line, and how to come from there to the program. */
 export interface Launcher {
   readonly command: readonly string[];
-  readonly preface: Preface | undefined;
+  readonly filters: OutputFilters;
   readonly begin: (channels: Channels) => Effect.Effect<Launched | Missing, Failure>;
   /** Remembers that the image can't do this. */
   readonly giveUp: (missing: Missing) => void;
@@ -84,7 +94,7 @@ export const launch = (
         stdin: true,
         terminal: request.terminal !== undefined,
         timeout: timeouts.commandStart,
-        preface: launcher.preface,
+        filters: launcher.filters,
       });
       const launched = yield* launcher.begin(channels);
       if ("channels" in launched) return launched;
@@ -115,6 +125,7 @@ const shellLauncher = (host: ProgramHost, request: LaunchRequest): Launcher => {
   const { cluster, pod, imageId, logger } = host;
   const nonce = randomBytes(8).toString("hex");
   const announcement = new Announcement(nonce);
+  const farewell = new Farewell(nonce);
   return {
     command: launchCommand(
       nonce,
@@ -122,7 +133,7 @@ const shellLauncher = (host: ProgramHost, request: LaunchRequest): Launcher => {
       pod.disableAgent ? "" : pod.agentPath,
       command.words,
     ),
-    preface: announcement,
+    filters: terminal === undefined ? { stdout: announcement, stderr: farewell } : { stdout: announcement },
     begin: (channels) =>
       Effect.gen(function* () {
         resize(channels, terminal);
@@ -138,7 +149,8 @@ const shellLauncher = (host: ProgramHost, request: LaunchRequest): Launcher => {
         if (started === undefined) return yield* whyNot(channels, request, announcement.unread);
         const { pid, group, agent, input } = started;
         if (!agent) noteMissingAgent(host);
-        return { channels, input, handle: { pid, group, agent, shell: true } };
+        const ended = input === "raw" ? channels.ended : endAfter(channels, farewell);
+        return { channels, ended, input, handle: { pid, group, agent, shell: true } };
       }),
     giveUp: ({ missing }) => {
       cluster.lacks.shell.add(imageId);
@@ -148,6 +160,24 @@ const shellLauncher = (host: ProgramHost, request: LaunchRequest): Launcher => {
       });
     },
   };
+};
+
+/** How long output may take that is behind the program's end: what it left running may hold it open for ever. */
+const LAST_OUTPUT_MILLIS = 3000;
+
+/** Leads framed input's script to its end. A status that the server loses is the one that the script told. */
+const endAfter = async (channels: Channels, farewell: Farewell): Promise<ChannelsEnd> => {
+  void farewell.said.then((status) => {
+    if (status === undefined) return;
+    channels.write(QUIT, () => undefined);
+    const patience = setInterval(() => {
+      if (!channels.isPaused) channels.close();
+    }, LAST_OUTPUT_MILLIS);
+    void channels.ended.then(() => clearInterval(patience));
+  });
+  const end = await channels.ended;
+  const status = await farewell.said;
+  return end.kind !== "exited" && status !== undefined ? { kind: "exited", status } : end;
 };
 
 /** Once for each image. */
@@ -172,7 +202,7 @@ const agentLauncher = (
   const preface = new AgentPid({ terminal: terminal !== undefined, waits });
   return {
     command: [pod.agentPath, "console", ...(waits ? ["--wait"] : []), "--pid", ...variables, "--", ...plain],
-    preface,
+    filters: { stdout: preface },
     begin: (channels) =>
       Effect.gen(function* () {
         resize(channels, terminal);
@@ -180,7 +210,12 @@ const agentLauncher = (
         const pid = yield* inTime(host, request, preface.made);
         if (pid === undefined) return yield* whyNot(channels, request, preface.unread);
         logger.debug("KUBERNETES_PID_RECEIVED", "The guest agent told the process ID", { pid });
-        return { channels, input: "raw", handle: { pid, group: 0, agent: true, shell: false } };
+        return {
+          channels,
+          ended: channels.ended,
+          input: "raw",
+          handle: { pid, group: 0, agent: true, shell: false },
+        };
       }),
     giveUp: ({ missing }) => {
       cluster.lacks.agent.add(imageId);
@@ -196,11 +231,11 @@ const agentLauncher = (
 /** Nothing tells whether the program has started: it has, unless its end says something else. */
 const bareLauncher = ({ terminal }: LaunchRequest, plain: readonly string[]): Launcher => ({
   command: plain,
-  preface: undefined,
+  filters: {},
   begin: (channels) =>
     Effect.sync(() => {
       resize(channels, terminal);
-      return { channels, input: "raw", handle: undefined };
+      return { channels, ended: channels.ended, input: "raw", handle: undefined };
     }),
   giveUp: () => undefined,
 });

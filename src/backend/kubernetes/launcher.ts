@@ -9,12 +9,16 @@
  * 3. It prints one line on standard output, `NONCE MODE PID GROUP AGENT`, and becomes the program. Only as a container's
  *    first process it stays its parent: the kernel protects process 1 from signals, and its group can't be signalled.
  *
- * Frames, mode `d` (the container has a `dd` that can): a line with a number of bytes, then that many bytes; `0` ends
- * the input. Mode `p` (nothing but the shell): lines of text with `\0ooo` escapes; a line `.` ends the input. A
- * background process takes the frames apart into a pipe, which has an end.
+ * Frames, mode `d` (the container has a `dd` that can): a line with a number of bytes, then that many bytes. Mode `p`
+ * (nothing but the shell): lines `=text` with `\0ooo` escapes. `0` ends the program's input. A process beside the
+ * program takes the frames apart into a pipe, which has an end.
+ *
+ * With frames the program's end is announced, too: a line `NONCE STATUS` on standard error. No input is sent after it
+ * but `q`, which the script waits for. API servers and kubelets that pass a WebSocket on drop the end of the output,
+ * status included, when they fail to pass on input at the same moment.
  */
 
-import type { Preface } from "./channels.ts";
+import type { OutputFilter } from "./channels.ts";
 
 /** How the program's input goes over the wire: as it is, in frames for `dd`, or in lines for the shell's `printf`. */
 export type InputMode = "raw" | "dd" | "printf";
@@ -33,9 +37,10 @@ export interface Started {
 /**
  * Arguments: nonce, terminal settings (words for stty, each group ended by `;`: one that an old stty doesn't know
  * must not cost the others), path of the guest agent, then the program. Variables begin with two underscores and are
- * not exported. `set -f`: `^?` is a key and not a file name.
+ * not exported. `set -f`: `^?` is a key and not a file name. `(exec …)`: otherwise some shells tell on the program's
+ * standard error by which signal it ended.
  */
-const script = `set -f
+const SCRIPT = `set -f
 __n=$1 __s=$2 __a=$3 __b= __g=0 __h=0
 shift 3
 while :; do
@@ -60,28 +65,38 @@ __c='echo "$1 $2 $$ $3 $4"; shift 4; exec "$@"'
 exec 3<&0 4>&2 2>/dev/null
 trap : HUP INT QUIT USR1 USR2 ALRM TERM
 if [ "$__m" = r ]; then
-/bin/sh -c "$__c" sh "$__n" r $__g $__h "$@" 2>&4 3<&- 4>&-
+(exec /bin/sh -c "$__c" sh "$__n" r $__g $__h "$@" 2>&4 3<&- 4>&-)
 exit
 fi
 __m=p
 [ "$(printf x | dd bs=1 count=1 iflag=fullblock)" = x ] && __m=d
 {
-{
 trap '' HUP INT QUIT PIPE USR1 USR2 ALRM TERM
-if [ $__m = d ]; then
-while IFS= read -r __l && [ "$__l" != 0 ]; do dd bs="$__l" count=1 iflag=fullblock || { exec >/dev/null; cat || while read -r __l; do :; done; }; done
-else
-while IFS= read -r __l && [ "$__l" != . ]; do printf '%b' "$__l" || exec >/dev/null; done
-fi
-} <&3 3<&- 4>&- &
-} | exec /bin/sh -c "$__c" sh "$__n" $__m $__g $__h "$@" 2>&4 3<&- 4>&-`;
+while IFS= read -r __l; do
+case $__l in
+q) break;;
+0) exec >/dev/null;;
+=*) printf '%b' "\${__l#=}" || exec >/dev/null;;
+*) dd bs="$__l" count=1 iflag=fullblock || exec >/dev/null;;
+esac
+done
+} <&3 3<&- 4>&- | {
+trap : HUP INT QUIT USR1 USR2 ALRM TERM
+exec 3<&-
+(exec /bin/sh -c "$__c" sh "$__n" $__m $__g $__h "$@" 2>&4 4>&-)
+__l=$?
+exec <&-
+echo "$__n $__l" >&4
+exit $__l
+}`;
+
 /** The words to start `program` with. `terminal` and `agentPath` may be empty. */
 export const launchCommand = (
   nonce: string,
   terminal: string,
   agentPath: string,
   program: readonly string[],
-): readonly string[] => ["/bin/sh", "-c", script, "sh", nonce, terminal, agentPath, ...program];
+): readonly string[] => ["/bin/sh", "-c", SCRIPT, "sh", nonce, terminal, agentPath, ...program];
 
 /** Longest line sent to the script: terminals cut lines at 4096 bytes. */
 const LINE_LENGTH = 1000;
@@ -143,16 +158,19 @@ export const encodeInput = (mode: InputMode, chunk: Buffer): Buffer => {
     case "printf":
       return Buffer.from(
         pieces(chunk, PRINTF_LENGTH)
-          .map((piece) => `${escaped(piece)}\n`)
+          .map((piece) => `=${escaped(piece)}\n`)
           .join(""),
         "latin1",
       );
   }
 };
 
-/** What ends the input; undefined when bytes can't say it. */
+/** What ends the program's input; undefined when bytes can't say it. */
 export const endOfInput = (mode: InputMode): Buffer | undefined =>
-  ({ raw: undefined, dd: Buffer.from("0\n"), printf: Buffer.from(".\n") })[mode];
+  mode === "raw" ? undefined : Buffer.from("0\n");
+
+/** Said once to the script of framed input after it has told the program's end. */
+export const QUIT = Buffer.from("q\n");
 
 const pieces = (chunk: Buffer, length: number): Buffer[] =>
   Array.from({ length: Math.ceil(chunk.length / length) }, (_, index) =>
@@ -160,7 +178,7 @@ const pieces = (chunk: Buffer, length: number): Buffer[] =>
   );
 
 /** Reads the script's line, and on a terminal the echo of its orders before it; what comes after is the program's. */
-export class Announcement implements Preface {
+export class Announcement implements OutputFilter {
   /** Settles with what the line says, or undefined when the output ended without it. */
   readonly made: Promise<Started | undefined>;
   readonly #nonce: string;
@@ -204,3 +222,50 @@ const read = (line: string): Started => {
   const [, mode = "", pid, group, agent] = line.trimEnd().split(" ");
   return { input: inputModes[mode] ?? "raw", pid: Number(pid), group: Number(group), agent: agent === "1" };
 };
+
+/** Reads the line by which framed input's script tells the program's end, out of standard error. */
+export class Farewell implements OutputFilter {
+  /** Settles with the exit status, or undefined when the output ended without it. */
+  readonly said: Promise<number | undefined>;
+  readonly #start: Buffer;
+  #resolve: (status: number | undefined) => void = () => undefined;
+  #held: Buffer = Buffer.alloc(0);
+  #isOver = false;
+
+  constructor(nonce: string) {
+    this.#start = Buffer.from(`${nonce} `);
+    this.said = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  take(bytes: Buffer): Buffer {
+    if (this.#isOver) return bytes;
+    const all = this.#held.length === 0 ? bytes : Buffer.concat([this.#held, bytes]);
+    const start = all.indexOf(this.#start);
+    const end = start < 0 ? -1 : all.indexOf("\n", start);
+    if (end >= 0) {
+      this.#isOver = true;
+      this.#held = Buffer.alloc(0);
+      this.#resolve(Number(all.toString("latin1", start + this.#start.length, end)));
+      // What the program left running may go on writing.
+      return Buffer.concat([all.subarray(0, start), all.subarray(end + 1)]);
+    }
+    const keep = start >= 0 ? all.length - start : this.#overlap(all);
+    this.#held = all.subarray(all.length - keep);
+    return all.subarray(0, all.length - keep);
+  }
+
+  end(): Buffer {
+    this.#resolve(undefined);
+    return this.#held;
+  }
+
+  /** How many of the last bytes may be the beginning of the line. */
+  #overlap(all: Buffer): number {
+    for (let length = Math.min(this.#start.length - 1, all.length); length > 0; length--) {
+      if (all.subarray(all.length - length).equals(this.#start.subarray(0, length))) return length;
+    }
+    return 0;
+  }
+}

@@ -147,13 +147,15 @@ const readEvents = (
   done: (isGone: boolean) => void,
 ): void => {
   const lines = createInterface(response);
+  let hasEnded = false;
   const end = (isGone: boolean): void => {
-    lines.removeAllListeners();
-    response.on("error", () => undefined);
+    if (hasEnded) return;
+    hasEnded = true;
     response.destroy();
     done(isGone);
   };
   lines.on("line", (line) => {
+    if (hasEnded) return;
     const event = eventOf(line);
     // ERROR says that the version to begin from is too old: the next round begins from a new one.
     if (event === undefined || event.type === "ERROR") return end(false);
@@ -164,8 +166,10 @@ const readEvents = (
     }
     if (event.type !== "BOOKMARK") see(event.object);
   });
-  response.once("error", () => end(false));
-  lines.once("close", () => end(false));
+  // A connection that breaks is an end like any other: the next round tells whether the server is there.
+  response.on("error", () => end(false));
+  lines.on("error", () => end(false));
+  lines.on("close", () => end(false));
 };
 
 /** Undefined for a line that broke off. */

@@ -31,7 +31,7 @@ export const startByExec = (
     const environment = programEnvironment(request, host.environment);
     const launched = yield* launch({ ...host, logger }, { command, environment, terminal: request.terminal });
     return yield* runningProgram({ ...host, logger }, request, launched, (delivered) =>
-      endingOf(host, launched.channels.ended, request.program, delivered),
+      endingOf(host, launched.ended, request.program, delivered),
     );
   });
 
@@ -52,13 +52,13 @@ export type Ending = (delivered: ReadonlySet<string>) => Effect.Effect<Exit, Fai
 export const runningProgram = (
   host: ProgramHost,
   { terminal }: ProgramRequest,
-  { channels, input, handle }: Launched,
+  { channels, input, handle, ended }: Launched,
   endingOf: Ending,
 ): Effect.Effect<RunningProgram, Failure, Scope.Scope> =>
   Effect.gen(function* () {
     const delivered = new Set<string>();
     let hasEnded = false;
-    void channels.ended.then(() => {
+    void ended.then(() => {
       hasEnded = true;
     });
     yield* Effect.addFinalizer(() =>
@@ -81,9 +81,13 @@ export const runningProgram = (
       signal: (name) =>
         hasEnded
           ? Effect.fail(new SignalAfterExit({ message: "The program has ended", details: { signal: name } }))
-          : Effect.asVoid(
-              Effect.tap(sendSignal(host, handle, name), () => Effect.sync(() => delivered.add(name))),
-            ),
+          : Effect.suspend(() => {
+              // Before it is sent: the program's end may arrive before the sender's.
+              delivered.add(name);
+              return Effect.tapError(sendSignal(host, handle, name), () =>
+                Effect.sync(() => delivered.delete(name)),
+              );
+            }),
     };
   });
 

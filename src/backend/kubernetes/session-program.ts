@@ -55,7 +55,7 @@ export const startBySession = (
         stdin: true,
         terminal: request.terminal !== undefined,
         timeout: timeouts.commandStart,
-        preface: launcher.preface,
+        filters: launcher.filters,
       });
       const launched = yield* launcher.begin(channels);
       if (!("channels" in launched)) {
@@ -64,7 +64,7 @@ export const startBySession = (
       }
       return yield* runningProgram(host, request, launched, (delivered) =>
         Effect.raceFirst(
-          endingOf(bench, up.followed, host.container, channels.ended, request.program, delivered),
+          endingOf(bench, up.followed, host.container, launched.ended, request.program, delivered),
           deletionOf(host),
         ),
       );

@@ -48,10 +48,13 @@ export const sendEnd = (
   return byShell(host, signal === "KILL" ? { ...handle, group: 0 } : handle, signal, timeout);
 };
 
+/** Arguments: signal, process or group. Some shells insist on `--` before a group, busybox's on there being none. */
+export const KILL = 'if kill -s 0 -- $$ 2>/dev/null; then kill -s "$1" -- "$2"; else kill -s "$1" "$2"; fi';
+
 const byShell = (host: ProgramHost, { pid, group }: Handle, signal: string, timeout: Duration.Duration) =>
   deliver(
     host,
-    ["/bin/sh", "-c", 'kill -s "$1" -- "$2"', "sh", signal, group > 0 ? `-${group}` : String(pid)],
+    ["/bin/sh", "-c", KILL, "sh", signal, group > 0 ? `-${group}` : String(pid)],
     signal,
     timeout,
   );

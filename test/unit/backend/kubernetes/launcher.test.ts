@@ -3,17 +3,20 @@ import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { PassThrough, type Readable, type Writable } from "node:stream";
-import { buffer } from "node:stream/consumers";
+import { buffer, text } from "node:stream/consumers";
 import { describe, expect, it } from "vitest";
 import {
   Announcement,
   encodeInput,
   endOfInput,
+  Farewell,
   type InputMode,
   launchCommand,
   launchOrders,
+  QUIT,
   type Started,
 } from "../../../../src/backend/kubernetes/launcher.ts";
+import { KILL } from "../../../../src/backend/kubernetes/signals.ts";
 
 /** `--norc`: with a socket for its input (as Node.js makes them) bash takes itself for a remote shell. */
 const shells = {
@@ -52,7 +55,12 @@ const launch = async (
   });
   child.stdin.on("error", () => undefined);
   child.stdin.write(launchOrders(options.environment ?? {}, options.framed ?? false));
-  const errors = buffer(child.stderr);
+  const farewell = new Farewell(nonce);
+  const errorOutput = new PassThrough();
+  child.stderr.on("data", (bytes: Buffer) => errorOutput.write(farewell.take(bytes)));
+  child.stderr.on("end", () => errorOutput.end(farewell.end()));
+  void farewell.said.then((status) => status === undefined || child.stdin.write(QUIT));
+  const errors = buffer(errorOutput);
   const exit = once(child, "exit").then(([code, signal]) => ({ code, signal }));
   const announcement = new Announcement(nonce);
   const output = new PassThrough();
@@ -169,5 +177,27 @@ describe.each(Object.keys(shells) as Shell[])("in %s", (shell) => {
     process.kill(launched.started.pid, "SIGKILL");
     expect(await launched.exit).toEqual({ code: 137, signal: null });
     expect((await launched.errors).toString()).toBe("");
+  });
+
+  it("signals a process, and a whole group", async () => {
+    const [command, ...first] = shells[shell];
+    for (const toGroup of [false, true]) {
+      const target = spawn("/bin/sh", ["-c", "trap 'exit 9' TERM; echo ready; while :; do read line; done"], {
+        stdio: ["pipe", "pipe", "inherit"],
+        detached: true,
+      });
+      await once(target.stdout, "readable");
+      const ended = once(target, "exit");
+      const killer = spawn(command, [
+        ...first,
+        "-c",
+        KILL,
+        "sh",
+        "TERM",
+        `${toGroup ? "-" : ""}${target.pid}`,
+      ]);
+      expect(await text(killer.stderr)).toBe("");
+      expect(await ended).toEqual([9, null]);
+    }
   });
 });
