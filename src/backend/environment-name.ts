@@ -48,7 +48,7 @@ export const fillName = (template: string, identity: Identity, rules: NameRules)
   const values: string[] = [];
   let empty: string | undefined;
   const filled = template.replaceAll(PLACEHOLDER, (placeholder, key: string) => {
-    const value = valueOf(key, identity);
+    const value = identityValue(key, identity);
     if (value === "") empty ??= placeholder;
     values.push(value);
     return value;
@@ -65,7 +65,7 @@ export const fillName = (template: string, identity: Identity, rules: NameRules)
   return { kind: "name", name: stem === "" ? hash : `${stem}-${hash}` };
 };
 
-const valueOf = (key: string, identity: Identity): string => {
+const identityValue = (key: string, identity: Identity): string => {
   if (key === "username" || key === "authenticatedUsername") return identity[key];
   const name = key.slice("metadata.".length);
   const value = Object.hasOwn(identity.metadata, name) ? identity.metadata[name] : undefined;

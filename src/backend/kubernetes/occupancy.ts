@@ -93,7 +93,11 @@ export class Occupancy {
       if (occupied.connections > 0) return Effect.succeed<V1Pod | undefined>(pod);
       return this.#api.annotate(namespace, name, entering(settings, this.#instance, new Date()), { uid });
     });
-    const enter = Effect.tap(mark, () => Effect.sync(() => void (occupied.connections += 1)));
+    const enter = Effect.tap(mark, () =>
+      Effect.sync(() => {
+        occupied.connections += 1;
+      }),
+    );
     return occupied.turn.withPermit(enter).pipe(
       Effect.catchTag("ObjectMissing", () => Effect.succeed(undefined)),
       Effect.onExit((exit) =>
