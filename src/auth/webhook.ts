@@ -121,6 +121,11 @@ const ask = (
       log.debug("AUTH_BACKEND_ERROR", `${what} request to backend failed, retrying: ${message}`, {
         reason: code,
       }),
+    // Whoever logs in often has less patience than the configuration: the operator is told all the same.
+    onAbandoned: (gaveUp) => {
+      const { code, message: text, details } = backendFailed(gaveUp, what, config);
+      log.error(code, text, details);
+    },
   }).pipe(
     Effect.tap(({ success }) =>
       Effect.sync(() =>

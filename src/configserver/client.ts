@@ -64,6 +64,11 @@ export const requestConfig =
           log.debug("CONFIG_BACKEND_ERROR", `Configuration request to backend failed, retrying: ${message}`, {
             reason: code,
           }),
+        // Whoever logs in often has less patience than the deadline: the operator is told all the same.
+        onAbandoned: (gaveUp) => {
+          const { code, message, details } = backendFailed(gaveUp, config, deadline);
+          log.error(code, message, details);
+        },
       }).pipe(Effect.mapError((gaveUp) => backendFailed(gaveUp, config, deadline)));
       log.debug("CONFIG_RESPONSE", "User-specific configuration received");
       const { authenticatedUsername, metadata, environment, files } = answer;

@@ -18,7 +18,7 @@ export class GaveUp extends Data.TaggedError("GaveUp")<{
  * The reference waits 10 s between tries. Here the pause only grows up to that, so that a short trouble of the
  * webhook delays a login by a moment, and varies, so that those who waited don't all come back at once.
  */
-const pauses = Schedule.jittered(
+export const pauses = Schedule.jittered(
   Schedule.min([Schedule.exponential("250 millis"), Schedule.spaced("10 seconds")]),
 );
 
@@ -37,6 +37,8 @@ export interface Question<S extends Schema.ConstraintDecoder<unknown>> {
   /** Called before the first try (0) and each that follows. */
   readonly onTry: (retry: number) => void;
   readonly onFailure: (failed: Failure) => void;
+  /** Called when nobody waits for an answer any more, after tries that failed. */
+  readonly onAbandoned: (gaveUp: GaveUp) => void;
 }
 
 /** Asks until there is an answer that can be read, with status 200. */
@@ -63,6 +65,11 @@ export const askWebhook = <S extends Schema.ConstraintDecoder<unknown>>(
         duration: question.within,
         orElse: () => Effect.suspend(() => Effect.fail(gaveUp())),
       }),
+      Effect.onInterrupt(() =>
+        Effect.sync(() => {
+          if (last !== undefined) question.onAbandoned(gaveUp());
+        }),
+      ),
     );
   });
 

@@ -21,6 +21,7 @@ test("pauses begin small, grow to ten seconds and end in time", async () => {
     invalidStatus: () => new HttpConnectionFailed({ message: "not reached" }),
     onTry: () => {},
     onFailure: () => {},
+    onAbandoned: () => {},
   });
   const failed = await Effect.runPromise(
     Effect.gen(function* () {
