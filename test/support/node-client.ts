@@ -22,7 +22,7 @@ export interface RemoteProgram {
 
 export interface NodeClient extends AsyncDisposable {
   readonly client: Client;
-  readonly exec: (command: string) => Promise<RemoteProgram>;
+  readonly exec: (command: string, options?: { readonly terminal?: boolean }) => Promise<RemoteProgram>;
 }
 
 export const nodeClient = async (target: SshTarget): Promise<NodeClient> => {
@@ -41,9 +41,9 @@ export const nodeClient = async (target: SshTarget): Promise<NodeClient> => {
   const closed = new Promise<void>((resolve) => client.once("close", resolve));
   return {
     client,
-    exec: (command) =>
+    exec: (command, { terminal = false } = {}) =>
       new Promise((resolve, reject) => {
-        client.exec(command, (error, channel) => {
+        client.exec(command, { pty: terminal }, (error, channel) => {
           if (error) reject(error);
           else resolve({ channel, stderr: channel.stderr as Readable, exit: exitOf(channel) });
         });

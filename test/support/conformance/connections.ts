@@ -1,20 +1,13 @@
 /** Sessions beside each other, and what is left when a client goes away. */
 import { describe, expect, it } from "vitest";
-import { type Running, transcriptOf } from "../command.ts";
+import { transcriptOf } from "../command.ts";
+import { nodeClient } from "../node-client.ts";
 import { eventually, processesWith } from "../resources.ts";
 import { idling, marker, type Subject } from "./subject.ts";
 
-export const connections = ({ ssh, options }: Subject): void => {
+export const connections = ({ ssh, target, options }: Subject): void => {
   const gone = (mark: string) =>
     eventually(async () => (await processesWith(mark)).length === 0, `no process with ${mark} is left`);
-
-  /** Waits until the program runs; without terminal unless a server lets such programs live on. */
-  const startIdling = async (client: ReturnType<typeof ssh>, mark: string): Promise<Running> => {
-    const program = client.start(idling(mark), { terminal: !options.hangsUpWithoutTerminal });
-    await transcriptOf(program.stdout).waitFor("started");
-    expect(await processesWith(mark)).not.toEqual([]);
-    return program;
-  };
 
   describe("sessions", () => {
     it("of one connection run beside each other, each with its own streams and status", async () => {
@@ -34,17 +27,21 @@ export const connections = ({ ssh, options }: Subject): void => {
       );
     });
 
-    it("end alone: another one of the connection goes on", async () => {
+    it("end alone: when one is closed its program goes, and another one of the connection goes on", async () => {
       const mark = marker();
-      await using client = await ssh().multiplexed();
-      await using staying = client.start("cat; exit 3");
-      await using leaving = await startIdling(client, mark);
-      leaving.kill("SIGKILL");
+      await using client = await nodeClient(target());
+      const staying = await client.exec("cat; exit 3");
+      // Some servers let a program live on that has no terminal to hang up.
+      const leaving = await client.exec(idling(mark), { terminal: !options.hangsUpWithoutTerminal });
+      await transcriptOf(leaving.channel).waitFor("started");
+      expect(await processesWith(mark)).not.toEqual([]);
+      leaving.channel.close();
       await gone(mark);
-      staying.stdin.end("still here");
-      const output = transcriptOf(staying.stdout);
+      const output = transcriptOf(staying.channel);
+      staying.stderr.resume();
+      staying.channel.end("still here");
       await output.waitFor("still here");
-      expect(await staying.ending).toEqual({ code: 3, signal: null });
+      expect(await staying.exit).toEqual({ status: 3, signal: undefined });
     });
   });
 
@@ -69,7 +66,9 @@ export const connections = ({ ssh, options }: Subject): void => {
     if (options.hangsUpWithoutTerminal) {
       it("leaves no program that neither reads nor writes behind", async () => {
         const mark = marker();
-        await using program = await startIdling(ssh(), mark);
+        await using program = ssh().start(idling(mark));
+        await transcriptOf(program.stdout).waitFor("started");
+        expect(await processesWith(mark)).not.toEqual([]);
         program.kill("SIGKILL");
         await gone(mark);
       });
