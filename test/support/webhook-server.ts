@@ -35,12 +35,28 @@ export const answer =
     response.end(typeof body === "string" ? body : JSON.stringify(body));
   };
 
+/** Behaves by the path that was asked for; others are not found. */
+export const byPath =
+  (behaviours: Readonly<Record<string, Behaviour>>): Behaviour =>
+  (response, asked, count) =>
+    (behaviours[asked.path ?? ""] ?? answer({ error: "Not Found" }, 404))(response, asked, count);
+
 /**
  * For use inside a test, at whose end the server is closed.
  *
  * @example const server = await webhookServer(answer({ success: true }));
  */
 export const webhookServer = async (behaviour: Behaviour): Promise<WebhookServer> => {
+  const server = await openWebhookServer(behaviour);
+  onTestFinished(() => server[Symbol.asyncDispose]());
+  return server;
+};
+
+/** For use by several tests. */
+export const openWebhookServer = async (
+  behaviour: Behaviour,
+  port = 0,
+): Promise<WebhookServer & AsyncDisposable> => {
   const asked: Asked[] = [];
   const waiting: { readonly count: number; readonly resolve: () => void }[] = [];
   const server = createServer((request, response) => {
@@ -57,14 +73,14 @@ export const webhookServer = async (behaviour: Behaviour): Promise<WebhookServer
       () => response.destroy(),
     );
   });
-  server.listen(0, "127.0.0.1");
+  server.listen(port, "127.0.0.1");
   await once(server, "listening");
-  onTestFinished(async () => {
-    server.close();
-    server.closeAllConnections();
-    await once(server, "close");
-  });
   return {
+    [Symbol.asyncDispose]: async () => {
+      server.close();
+      server.closeAllConnections();
+      await once(server, "close");
+    },
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     asked,
     askedTimes: (count) =>
