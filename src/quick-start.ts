@@ -6,8 +6,10 @@ import { randomBytes } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { Effect, Redacted } from "effect";
+import { Duration, Effect, Redacted } from "effect";
 import { hashPassword } from "./auth/password-hash.ts";
+import { openEngine } from "./backend/docker/engine.ts";
+import { defaults } from "./config/schema.ts";
 
 export const DEMO_USER = "demo";
 
@@ -19,9 +21,10 @@ export interface QuickStart {
   readonly keyFiles: readonly string[];
 }
 
-/** @param backend the backend that was found on this machine */
-export const quickStart = (backend: string): Effect.Effect<QuickStart> =>
+/** Programs run in containers where a Docker Engine answers, otherwise on this machine. */
+export const quickStart = (): Effect.Effect<QuickStart> =>
   Effect.gen(function* () {
+    const backend = (yield* dockerAnswers) ? "docker" : "process";
     const password = Redacted.make(randomBytes(9).toString("base64url"));
     const passwordHash = yield* hashPassword(password);
     const keys = yield* Effect.promise(publicKeys);
@@ -40,6 +43,12 @@ export const quickStart = (backend: string): Effect.Effect<QuickStart> =>
       },
     };
   });
+
+/** Whether an Engine answers at the default configuration's address. */
+const dockerAnswers = openEngine(defaults.docker.connection).pipe(
+  Effect.flatMap((engine) => engine.negotiate(Duration.seconds(2))),
+  Effect.match({ onSuccess: () => true, onFailure: () => false }),
+);
 
 /** The invoking user's `~/.ssh/*.pub`; certificates (`*-cert.pub`) are no keys. */
 const publicKeys = async (): Promise<readonly { file: string; key: string }[]> => {

@@ -30,7 +30,7 @@ export const runFile = (file: string): Promise<number> =>
 export const runQuickStart = (): Promise<number> =>
   exitCodeOf(
     Effect.gen(function* () {
-      const start = yield* quickStart("process");
+      const start = yield* quickStart();
       const loaded = yield* fromObject(start.config, "quick start", checks);
       return yield* runLoaded(loaded, {
         nextFreePort: true,
