@@ -1,6 +1,7 @@
 /** What happens when the Engine, a daemon or a reader is not there any more: nobody hangs, nothing is left behind. */
-import { once } from "node:events";
-import { createServer } from "node:http";
+import { randomBytes } from "node:crypto";
+import { EventEmitter, once } from "node:events";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Effect } from "effect";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
@@ -50,17 +51,9 @@ describe("an Engine that is killed", () => {
   });
 
   it("refuses with a sentence who waits for a pull", async () => {
-    const registry = await startRegistry();
-    onTestFinished(() => registry[Symbol.asyncDispose]());
-    const name = `${registry.address}/slow:1`;
-    await engine.image(name);
-    await registry.push(engine, name);
-    await engine.docker.getImage(name).remove({ force: true });
-    const stalling = await stallingProxy(registry.address);
+    const stalling = await stallingRegistry();
     const daemon = await testDaemon(engine.host);
-    const login = daemon.connect({
-      execution: { container: { Image: `${stalling.address}/slow:1` }, imagePullPolicy: "Always" },
-    });
+    const login = daemon.connect({ execution: { container: { Image: stalling.image } } });
     await stalling.reached;
     await engine.kill();
     const { refusal } = await login;
@@ -69,30 +62,68 @@ describe("an Engine that is killed", () => {
   });
 });
 
-it("ends a pull that nobody waits for any more", async () => {
-  const stalling = await stallingProxy(undefined);
-  const daemon = await testDaemon(engine.host);
-  const client = new AbortController();
-  void daemon.connect({
-    execution: { container: { Image: `${stalling.address}/never:1` } },
-    signal: client.signal,
+it("ends a pull that nobody waits for any more, and not before", async () => {
+  let begin: () => void = () => undefined;
+  const begun = new Promise<void>((resolve) => {
+    begin = resolve;
   });
-  await stalling.reached;
-  client.abort();
-  await stalling.closed;
+  let isOver = false;
+  const pull = new EventEmitter();
+  const host = await httpEngine((request, response) => {
+    if (request.url?.includes("/images/create") !== true) return void response.writeHead(404).end("{}");
+    response.write('{"status":"Pulling from library/lab","id":"1"}\n');
+    response.once("close", () => {
+      isOver = true;
+      pull.emit("close");
+    });
+    begin();
+  });
+  const daemon = await testDaemon(host);
+  const clients = [new AbortController(), new AbortController()];
+  for (const { signal } of clients) {
+    void daemon.connect({ execution: { container: { Image: "lab:1" } }, signal });
+  }
+  await begun;
+  await eventually(
+    async () => daemon.log.codes().filter((code) => code === "DOCKER_IMAGE_PULL").length === 2,
+    "both wait for the pull",
+  );
+  const over = once(pull, "close");
+  clients[0]?.abort();
+  await daemon.connect({ execution: { container: { Image: "" } } });
+  expect(isOver).toBe(false);
+  clients[1]?.abort();
+  await over;
 });
 
 it("refuses an Engine that is too old, and names its version", async () => {
-  const server = createServer((_, response) =>
-    response.end(JSON.stringify({ Version: "1.6.2", ApiVersion: "1.18", MinAPIVersion: "1.12" })),
-  ).listen(0, "127.0.0.1");
-  onTestFinished(() => void server.close());
-  await once(server, "listening");
-  const daemon = await testDaemon(`tcp://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  const host = await httpEngine(() => undefined, {
+    Version: "1.6.2",
+    ApiVersion: "1.18",
+    MinAPIVersion: "1.12",
+  });
+  const daemon = await testDaemon(host);
   const { refusal } = await daemon.connect();
   expect(refusal.code).toBe("DOCKER_ENGINE_TOO_OLD");
   expect(refusal.message).toContain("1.6.2");
 });
+
+/** Something that claims to be an Engine; tells its address. */
+const httpEngine = async (
+  answer: (request: IncomingMessage, response: ServerResponse) => void,
+  version: object = { Version: "20.10.0", ApiVersion: "1.41", MinAPIVersion: "1.12" },
+): Promise<string> => {
+  const server = createServer((request, response) => {
+    if (request.url === "/version") response.end(JSON.stringify(version));
+    else answer(request, response);
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `tcp://127.0.0.1:${(server.address() as AddressInfo).port}`;
+};
 
 describe("a reader", () => {
   it.each([400_000, 1_350_000, 3_000_000])(
@@ -181,42 +212,44 @@ describe("a sweep", () => {
 });
 
 interface Stalling {
-  readonly address: string;
-  /** When a blob was asked for; it never arrives. */
+  readonly image: string;
+  /** When the image's contents were asked for; half of them arrive. */
   readonly reached: Promise<void>;
-  /** When whoever asked for it has gone. */
-  readonly closed: Promise<void>;
 }
 
-/** A registry that says everything there is to say, but for the contents of images: those never come. */
-const stallingProxy = async (upstream: string | undefined): Promise<Stalling> => {
+/** A registry with an image whose contents stop coming in the middle. */
+const stallingRegistry = async (): Promise<Stalling> => {
+  const registry = await startRegistry();
+  onTestFinished(() => registry[Symbol.asyncDispose]());
+  const name = `${registry.address}/slow:1`;
+  // Contents that the Engine does not have yet: it would not ask for others.
+  await engine.image(name, { files: { "/noise": randomBytes(300_000).toString("base64") } });
+  await registry.push(engine, name);
+  await engine.docker.getImage(name).remove({ force: true });
   let reach: () => void = () => undefined;
-  let close: () => void = () => undefined;
   const reached = new Promise<void>((resolve) => {
     reach = resolve;
   });
-  const closed = new Promise<void>((resolve) => {
-    close = resolve;
-  });
   const server = createServer(async (request, response) => {
-    if (upstream === undefined ? request.url !== "/v2/" : request.url?.includes("/blobs/")) {
-      response.once("close", close);
-      reach();
-      return;
-    }
-    if (upstream === undefined) return void response.end();
-    const answer = await fetch(`http://${upstream}${request.url}`, {
+    const answer = await fetch(`http://${registry.address}${request.url}`, {
       method: request.method ?? "GET",
       headers: { accept: request.headers.accept ?? "*/*" },
     });
-    const headers = [...answer.headers].filter(([name]) => name !== "transfer-encoding");
+    const body = Buffer.from(await answer.arrayBuffer());
+    const headers = [...answer.headers].filter(([header]) => header !== "transfer-encoding");
     response.writeHead(answer.status, Object.fromEntries(headers));
-    response.end(Buffer.from(await answer.arrayBuffer()));
+    if (body.length < 100_000) {
+      response.end(body);
+      return;
+    }
+    response.write(body.subarray(0, body.length / 2));
+    reach();
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
   onTestFinished(() => {
     server.closeAllConnections();
     server.close();
   });
-  return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, reached, closed };
+  const { port } = server.address() as AddressInfo;
+  return { image: `127.0.0.1:${port}/slow:1`, reached };
 };

@@ -101,17 +101,26 @@ export const openEngine = (
         modem = modemOf(options, `v${agreed.join(".")}`);
       });
 
+    // The answer to a pull begins when the registry answers: giving up has to work before that.
     const open = (request: EngineRequest, timeout: Duration.Duration) =>
-      Effect.acquireRelease(
-        inTime(
-          Effect.tryPromise({
-            try: (signal) =>
-              dial<IncomingMessage>(modem, { ...dialOptions(request), isStream: true, abortSignal: signal }),
-            catch: engineError,
-          }),
-          timeout,
+      Effect.flatMap(
+        Effect.acquireRelease(
+          Effect.sync(() => new AbortController()),
+          (controller) => Effect.sync(() => controller.abort()),
         ),
-        (response) => Effect.sync(() => response.destroy()),
+        ({ signal }) =>
+          inTime(
+            Effect.tryPromise({
+              try: () =>
+                dial<IncomingMessage>(modem, {
+                  ...dialOptions(request),
+                  isStream: true,
+                  abortSignal: signal,
+                }),
+              catch: engineError,
+            }),
+            timeout,
+          ),
       );
 
     const hijack = (request: EngineRequest, timeout: Duration.Duration) =>
