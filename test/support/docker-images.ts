@@ -54,13 +54,15 @@ export interface ImageOptions {
   readonly agent?: boolean;
   /** Whether it has a shell and all of busybox's programs. Default true; otherwise only `/busybox`. */
   readonly shell?: boolean;
+  /** Programs of this machine by absolute path: they get there with the libraries that they need. */
+  readonly programs?: readonly string[];
   /** More files by absolute path. */
   readonly files?: Readonly<Record<string, string>>;
 }
 
 /** The file system of an image as a tar archive. */
 export const imageArchive = async (options: ImageOptions = {}): Promise<NodeJS.ReadableStream> => {
-  const { agent = false, shell = true, files = {} } = options;
+  const { agent = false, shell = true, programs = [], files = {} } = options;
   const busybox = await readFile("/bin/busybox");
   const archive = pack();
   const add = (header: Partial<Header> & { readonly name: string }, content?: Buffer | string): void => {
@@ -73,11 +75,16 @@ export const imageArchive = async (options: ImageOptions = {}): Promise<NodeJS.R
   add({ name: "tmp", type: "directory", mode: 0o1777 });
   add({ name: "home/jane", type: "directory", mode: 0o755, uid: 1000, gid: 1001 });
   add({ name: shell ? "bin/busybox" : "busybox", mode: 0o755 }, busybox);
+  const own = new Set(programs.map((path) => path.split("/").at(-1)));
   if (shell)
-    for (const name of await applets()) add({ name: `bin/${name}`, type: "symlink", linkname: "busybox" });
+    for (const name of (await applets()).filter((applet) => !own.has(applet)))
+      add({ name: `bin/${name}`, type: "symlink", linkname: "busybox" });
   add({ name: "etc/passwd" }, "root:x:0:0:root:/root:/bin/sh\njane:x:1000:1001:Jane:/home/jane:/bin/sh\n");
   add({ name: "etc/group" }, "root:x:0:\njane:x:1001:\nstaff:x:50:\n");
   if (agent) add({ name: AGENT_PATH.slice(1), mode: 0o755 }, AGENT);
+  for (const path of await withLibraries(programs)) {
+    add({ name: path.slice(1), mode: 0o755 }, await readFile(path));
+  }
   for (const [path, content] of Object.entries(files)) add({ name: path.slice(1), mode: 0o644 }, content);
   archive.finalize();
   return archive as unknown as NodeJS.ReadableStream;
@@ -87,4 +94,14 @@ export const imageArchive = async (options: ImageOptions = {}): Promise<NodeJS.R
 const applets = async (): Promise<readonly string[]> => {
   const { stdout } = await run("/bin/busybox", ["--list"]);
   return stdout.split("\n").filter((name) => name !== "" && name !== "busybox");
+};
+
+/** Programs and the libraries and loaders that `ldd` finds for them. */
+const withLibraries = async (programs: readonly string[]): Promise<ReadonlySet<string>> => {
+  const all = new Set(programs);
+  for (const program of programs) {
+    const { stdout } = await run("ldd", [program]);
+    for (const [path] of stdout.matchAll(/\/\S+(?= \(0x)/g)) all.add(path);
+  }
+  return all;
 };
