@@ -1,0 +1,110 @@
+/** What a newcomer does: `npm start`, paste the printed line, be in a shell, press Ctrl-C. */
+import { spawn } from "@lydell/node-pty";
+import { describe, expect, it } from "vitest";
+import type { Ending } from "../support/command.ts";
+import { type Directory, directory } from "../support/resources.ts";
+import { projectRoot } from "../support/root.ts";
+import { SshClient } from "../support/ssh.ts";
+import { Transcript } from "../support/transcript.ts";
+
+/** It may have to build first. */
+const STARTING_SECONDS = 50;
+
+interface Started extends AsyncDisposable {
+  readonly output: Transcript;
+  /** Presses Ctrl-C in its terminal. */
+  readonly interrupt: () => void;
+  readonly signal: (name: NodeJS.Signals) => void;
+  readonly ending: Promise<Ending>;
+  readonly logIn: () => Promise<SshClient>;
+}
+
+/** `npm start` in a terminal, with a home directory in which nothing was before. */
+const npmStart = async (home: Directory): Promise<Started> => {
+  const { HOME: _, XDG_STATE_HOME: __, ...env } = process.env;
+  const npm = spawn("npm", ["start"], {
+    cwd: projectRoot,
+    env: { ...env, HOME: home.path },
+    cols: 200,
+    rows: 50,
+  });
+  const output = new Transcript();
+  npm.onData((text) => output.append(text));
+  const ending = new Promise<Ending>((resolve) => {
+    npm.onExit(({ exitCode, signal }) => {
+      output.end();
+      resolve({ code: signal ? null : exitCode, signal: null });
+    });
+  });
+  const started: Started = {
+    output,
+    interrupt: () => npm.write("\u0003"),
+    signal: (name) => npm.kill(name),
+    ending,
+    logIn: async () => {
+      const [, port, username, host] = await output.waitFor(/ssh -p (\d+) (\w+)@(\S+)/, STARTING_SECONDS);
+      const [, password] = await output.waitFor(/password of this run is: (\S+)/);
+      await output.waitFor("Ctrl-C");
+      return SshClient.to({
+        host: `${host}`,
+        port: Number(port),
+        username: `${username}`,
+        password: `${password}`,
+      });
+    },
+    [Symbol.asyncDispose]: async () => {
+      // Its terminal goes with it: a third time ends whatever still drains.
+      npm.kill("SIGTERM");
+      npm.kill("SIGTERM");
+      await ending;
+    },
+  };
+  return started;
+};
+
+describe("npm start", () => {
+  it("prints a line that leads into a shell; Ctrl-C drains and exits 0", async () => {
+    await using home = await directory();
+    await using npm = await npmStart(home);
+    await using ssh = await npm.logIn();
+    const terminal = ssh.terminal();
+    terminal.write("echo I am i''n\n");
+    await terminal.waitFor("I am in");
+    terminal.write("exit 7\n");
+    expect(await terminal.ending).toEqual({ code: 7, signal: null });
+    npm.interrupt();
+    expect(await npm.ending).toEqual({ code: 0, signal: null });
+  });
+
+  it("keeps its host key", async () => {
+    await using home = await directory();
+    const keys: string[] = [];
+    for (const run of ["first", "second"]) {
+      await using npm = await npmStart(home);
+      await using ssh = await npm.logIn();
+      const { stderr, stdout } = await ssh.run(`echo ${run}`, { options: { LogLevel: "DEBUG1" } });
+      expect(stdout).toBe(`${run}\n`);
+      keys.push(`${/Server host key: (.*)/.exec(stderr)?.[1]}`);
+      npm.signal("SIGTERM");
+      expect(await npm.ending).toEqual({ code: 0, signal: null });
+    }
+    expect(keys[0]).toMatch(/^ssh-ed25519 SHA256:/);
+    expect(keys[1]).toBe(keys[0]);
+  });
+
+  it("lets a session finish after the first Ctrl-C and ends it at the second", async () => {
+    await using home = await directory();
+    await using npm = await npmStart(home);
+    await using ssh = await npm.logIn();
+    await using terminal = ssh.terminal();
+    terminal.write("echo I am i''n\n");
+    await terminal.waitFor("I am in");
+    npm.interrupt();
+    await npm.output.waitFor(/no new connections/);
+    terminal.write("echo sti''ll in\n");
+    await terminal.waitFor("still in");
+    npm.interrupt();
+    await npm.ending;
+    expect((await terminal.ending).code).toBe(255);
+  });
+});
