@@ -55,7 +55,11 @@ export type DaemonEvent =
 export type DaemonOutcome = { readonly refusal: Refusal | undefined };
 
 /** What the reference logs when a service can be reached. */
-const AVAILABLE: Readonly<Record<string, string>> = { ssh: "SSH_AVAILABLE", health: "HEALTH_AVAILABLE" };
+const AVAILABLE: Readonly<Record<string, string>> = {
+  ssh: "SSH_AVAILABLE",
+  health: "HEALTH_AVAILABLE",
+  oauth2: "AUTH_OAUTH2_AVAILABLE",
+};
 
 const crashLine = ({ name, refusal }: { name: string; refusal: Refusal }): LogLine => ({
   level: "error",

@@ -1,6 +1,7 @@
 /** The commands of the command line that run no daemon; each gives the process's exit code. */
 import password from "@inquirer/password";
 import { Effect, Redacted } from "effect";
+import { readTemplate } from "./auth/oauth2/redirect.ts";
 import { hashPassword } from "./auth/password-hash.ts";
 import { runAuthConfigServer } from "./auth-config-server/server.ts";
 import { sharedContainerWarning } from "./backend/docker/plan.ts";
@@ -26,6 +27,17 @@ export const checks: readonly Check[] = [
       onSuccess: () => [],
       onFailure: ({ message }) => [{ path: ["ssh"], message }],
     }),
+  ({ auth: { keyboardInteractive } }) => {
+    const { method, oauth2 } = keyboardInteractive;
+    const { webroot } = oauth2.redirect;
+    if (method !== "oauth2" || webroot === "") return Effect.succeed([]);
+    return Effect.match(readTemplate(webroot), {
+      onSuccess: () => [],
+      onFailure: ({ message }) => [
+        { path: ["auth", "keyboardInteractive", "oauth2", "redirect", "webroot"], message },
+      ],
+    });
+  },
 ];
 
 /** The configuration in `file`, or that of an empty file. */

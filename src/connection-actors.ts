@@ -9,6 +9,8 @@ import { kubernetesMachine } from "../machines/kubernetes.ts";
 import { processMachine } from "../machines/process.ts";
 import { type JudgedRequest, sessionMachine } from "../machines/session.ts";
 import { type Attempt, type Authenticator, type Authorize, PublicKeyRefused } from "./auth/authenticator.ts";
+import { browserLoginWith, type LoginResources } from "./auth/oauth2/actors.ts";
+import type { BrowserLogins } from "./auth/oauth2/configured.ts";
 import { type DockerEngines, dockerBackend } from "./backend/docker/backend.ts";
 import { type KubernetesClusters, kubernetesBackend } from "./backend/kubernetes/backend.ts";
 import { processBackend } from "./backend/process/backend.ts";
@@ -32,6 +34,8 @@ export interface ConnectionSources {
   readonly authenticator: Authenticator;
   /** Missing when no authorization webhook is configured. */
   readonly authorize: Authorize | undefined;
+  /** Missing when nobody logs in with a browser. */
+  readonly browserLogins: BrowserLogins | undefined;
   readonly configure: Configure;
   readonly docker: DockerEngines;
   readonly kubernetes: KubernetesClusters;
@@ -50,6 +54,7 @@ export const connectionWith = ({
   connections,
   authenticator,
   authorize,
+  browserLogins,
   configure,
   docker,
   kubernetes,
@@ -73,6 +78,12 @@ export const connectionWith = ({
       ? unavailable("public key authentication")
       : authenticator.publicKey({ ...attemptOf(attempt), key: attempt.credential.key });
 
+  const loginResourcesOf = (connectionId: string): LoginResources => {
+    const { link, clientVersion, logger, scope } = connections.get(connectionId);
+    const showBanner = (text: string) => link.showBanner(text);
+    return { remoteAddress: link.remoteAddress, clientVersion, logger, scope, showBanner };
+  };
+
   const verifySignature = ({
     credential,
   }: MachineAttempt<PublicKeyCredential>): Effect.Effect<void, Failure> =>
@@ -92,6 +103,7 @@ export const connectionWith = ({
       checkPassword: fromEffect(checkPassword),
       askForKey: fromEffect(askForKey),
       verifySignature: fromEffect(verifySignature),
+      ...(browserLogins !== undefined && { oidc: browserLoginWith(browserLogins, loginResourcesOf) }),
     },
     actions: {
       log,

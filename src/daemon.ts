@@ -6,6 +6,7 @@ import { type DaemonInput, type DaemonOutcome, daemonMachine } from "../machines
 import { type AuthenticationMethod, type Refusal, refusalOf } from "../machines/facts.ts";
 import { type ServiceEvent, type ServiceInput, serviceMachine } from "../machines/service.ts";
 import type { Authenticator } from "./auth/authenticator.ts";
+import type { BrowserLogins } from "./auth/oauth2/configured.ts";
 import type { Config } from "./config/schema.ts";
 import { type ConnectionSources, connectionWith } from "./connection-actors.ts";
 import { Connections } from "./connections.ts";
@@ -93,14 +94,14 @@ export const startDaemon = (sources: DaemonSources): Daemon => {
 };
 
 const inputOf = (
-  { config, authenticator, authorize }: DaemonSources,
+  { config, authenticator, authorize, browserLogins }: DaemonSources,
   services: readonly string[],
 ): DaemonInput => ({
   services,
   startups: config.ssh.maxStartups,
   drainMillis: Duration.toMillis(DRAIN_TIMEOUT),
   connection: {
-    methods: methodsOf(authenticator),
+    methods: methodsOf(authenticator, browserLogins),
     attemptLimit: ATTEMPT_LIMIT,
     authorizes: authorize !== undefined,
     loginGraceMillis: graceMillis(config.ssh.loginGraceTime),
@@ -113,8 +114,12 @@ const inputOf = (
 const graceMillis = (grace: Duration.Duration): number => Duration.toMillis(grace) || LONGEST_TIMER_MILLIS;
 
 /** In the order in which OpenSSH's client prefers them. Only what is configured is offered. */
-const methodsOf = (authenticator: Authenticator): readonly AuthenticationMethod[] => [
+const methodsOf = (
+  authenticator: Authenticator,
+  browserLogins: BrowserLogins | undefined,
+): readonly AuthenticationMethod[] => [
   ...(authenticator.publicKey === undefined ? [] : (["publickey"] as const)),
+  ...(browserLogins === undefined ? [] : (["keyboard-interactive"] as const)),
   ...(authenticator.password === undefined ? [] : (["password"] as const)),
 ];
 

@@ -1,6 +1,7 @@
 /** Runs a configuration as a daemon: opens what it names, starts the root actor, obeys signals, gives everything back. */
 import { Effect, Redacted, type Scope } from "effect";
 import { authenticatorOf } from "./auth/configured.ts";
+import { browserLogins } from "./auth/oauth2/configured.ts";
 import { openDocker } from "./backend/docker/backend.ts";
 import { openKubernetes, startKubernetes } from "./backend/kubernetes/backend.ts";
 import { checks, load, tellInvalid } from "./commands.ts";
@@ -102,6 +103,8 @@ const open = (
       config.configserver.url === ""
         ? undefined
         : requestConfig(yield* httpClient(config.configserver, logger), config.configserver, logger);
+    const { method, oauth2 } = config.auth.keyboardInteractive;
+    const browser = method === "oauth2" ? yield* browserLogins(oauth2, logger) : undefined;
     const listen = (onSocket: Parameters<typeof sshServer>[0]["onSocket"]): Service =>
       Effect.tap(sshServer({ config: config.ssh, hostKeys, logger, nextFreePort, onSocket }), ({ address }) =>
         Effect.sync(() => onListening(address)),
@@ -117,10 +120,13 @@ const open = (
       logger,
       authenticator,
       authorize,
+      browserLogins: browser,
       configure: configureFrom(config, request),
       listen,
-      services: (isHealthy) =>
-        config.health.enable ? { health: healthService(config.health, isHealthy, logger) } : {},
+      services: (isHealthy) => ({
+        ...(config.health.enable && { health: healthService(config.health, isHealthy, logger) }),
+        ...(browser?.redirect !== undefined && { oauth2: browser.redirect }),
+      }),
     });
   });
 

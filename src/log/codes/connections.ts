@@ -62,20 +62,6 @@ export const authentication = area(
   {},
 );
 
-export const oauth2 = area(
-  "OAuth2 and OpenID Connect",
-  {
-    AUTH_OAUTH2_TIMEOUT: "A user did not finish logging in with the browser in time.",
-    OIDC_NO_USERNAME: "The OpenID Connect server did not tell the field that holds the user name.",
-    GITHUB_USER_DOES_NOT_MATCH: "A user logged in under another name than the one that was asked for.",
-    GITHUB_2FA_NOT_ENABLED: "A user's GitHub account lacks the second factor that is demanded.",
-  },
-  {
-    GITHUB_ORGANIZATION_MEMBERSHIP_REQUIRED:
-      "A user is in none of the GitHub organizations that are demanded.",
-  },
-);
-
 export const configserver = area(
   "Configuration server",
   {
