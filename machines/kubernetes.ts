@@ -235,10 +235,7 @@ export const kubernetesMachine = setup({
     pod: {
       initial: "lookingUp",
       after: {
-        podStart: {
-          target: "refused",
-          actions: assign(({ context }) => ({ refusal: podTooSlow(context) })),
-        },
+        podStart: { target: "explainingDelay" },
       },
       onDone: [
         {
@@ -390,6 +387,22 @@ export const kubernetesMachine = setup({
           },
         },
         running: { type: "final" },
+      },
+    },
+
+    /** The time is up: how does the pod stand now, and what does Kubernetes say about it? */
+    explainingDelay: {
+      invoke: {
+        src: "findPod",
+        input: ({ context }) => podRequest(context),
+        onDone: {
+          target: "refused",
+          actions: [
+            { type: "keepPod", params: ({ event }) => event.output },
+            assign(({ context }) => ({ refusal: podTooSlow(context) })),
+          ],
+        },
+        onError: { target: "refused", actions: assign(({ context }) => ({ refusal: podTooSlow(context) })) },
       },
     },
 

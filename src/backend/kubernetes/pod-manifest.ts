@@ -88,7 +88,15 @@ const isSet = (value: unknown): boolean => typeof value === "string" && value !=
 const consoleFields = (pod: KubernetesPod, session: ManifestInput["session"]) =>
   session === undefined
     ? { command: pod.idleCommand }
-    : { command: session.command, tty: session.terminal, stdin: true, stdinOnce: true };
+    : {
+        command: session.command.map(literal),
+        tty: session.terminal,
+        stdin: true,
+        stdinOnce: true,
+      };
+
+/** Kubernetes replaces `$(NAME)` in a container's command; `$$` stands for one that means itself. */
+const literal = (word: string): string => word.replaceAll("$", () => "$$");
 
 /** Only persistent mode without creation works without containers in the configuration. */
 const containersOf = (containers: unknown): readonly Container[] =>
