@@ -24,6 +24,8 @@ export interface ChannelPort {
 
 interface Pending {
   readonly chunks: Buffer[];
+  /** How much of the chunks is not sent yet. */
+  bytes: number;
   readonly isError: boolean;
   readonly done: () => void;
 }
@@ -51,7 +53,8 @@ export class ChannelOutput {
       done();
       return;
     }
-    this.#pending.push({ chunks: chunks.filter(({ length }) => length > 0), isError, done });
+    const bytes = chunks.reduce((sum, { length }) => sum + length, 0);
+    this.#pending.push({ chunks, isError, done, bytes });
     this.#pump();
   }
 
@@ -72,7 +75,7 @@ export class ChannelOutput {
 
   readonly #pump = (): void => {
     for (let next = this.#pending[0]; next !== undefined; next = this.#pending[0]) {
-      while (next.chunks.length > 0) {
+      while (next.bytes > 0) {
         if (this.#window === 0) return;
         if (this.#port.isCongested()) {
           this.#wait();
@@ -94,10 +97,11 @@ export class ChannelOutput {
     });
   }
 
-  #sendPacket({ chunks, isError }: Pending): void {
-    const available = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-    const length = Math.min(available, this.#window, this.#packetBytes);
+  #sendPacket(pending: Pending): void {
+    const { chunks, isError } = pending;
+    const length = Math.min(pending.bytes, this.#window, this.#packetBytes);
     this.#window -= length;
+    pending.bytes -= length;
     const headerBytes = isError ? 13 : 9;
     this.#port.sendFilled(headerBytes + length, (packet, offset) => {
       packet[offset] = isError ? Message.CHANNEL_EXTENDED_DATA : Message.CHANNEL_DATA;

@@ -85,7 +85,7 @@ export class SshConnection implements Link {
     this.#socket = socket;
     this.#settings = settings;
     this.#send = send;
-    this.#outlet = new Outlet(socket);
+    this.#outlet = new Outlet(socket, settings.transport.memory);
     const logger = () => this.#log;
     const sendMessage = (payload: Buffer) => this.#sendMessage(payload);
     this.#authentication = new UserAuthentication({
@@ -332,6 +332,7 @@ export class SshConnection implements Link {
     this.#transport?.close();
     const socket = this.#socket;
     if (socket.destroyed) return;
+    this.#outlet.flush();
     socket.end();
     // What the client still sends is read and dropped: unread data would make the system drop our last words.
     socket.resume();

@@ -1,8 +1,9 @@
 /**
- * The way out to a client's socket: packets of one turn of the event loop leave in one write, and whoever has data
- * to send waits while the socket is full.
+ * The way out to a client's socket: packets of one turn of the event loop leave together, those that lie side by
+ * side in one piece, and whoever has data to send waits while the socket is full.
  */
 import type { Socket } from "node:net";
+import type { PacketMemory } from "./packet-memory.ts";
 
 /** From this much on, data waits. */
 const FULL_BYTES = 256 * 1024;
@@ -11,32 +12,56 @@ const STUCK_BYTES = 1024 * 1024;
 
 export class Outlet {
   readonly #socket: Socket;
-  #isCorked = false;
+  readonly #memory: PacketMemory;
+  /** What is to be written in this turn. */
+  #pieces: Uint8Array[] = [];
+  #bytes = 0;
   #waiting: (() => void)[] = [];
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, memory: PacketMemory) {
     this.#socket = socket;
+    this.#memory = memory;
     socket.on("drain", () => this.resume());
   }
 
   get isFull(): boolean {
-    return this.#socket.writableLength >= FULL_BYTES;
+    return this.#unwritten >= FULL_BYTES;
   }
 
   write(bytes: Uint8Array): void {
-    const socket = this.#socket;
-    if (!socket.writable) return;
-    if (!this.#isCorked) {
-      this.#isCorked = true;
-      socket.cork();
-      process.nextTick(() => {
-        this.#isCorked = false;
-        socket.uncork();
-      });
+    if (this.#pieces.length === 0) process.nextTick(this.flush);
+    this.#bytes += bytes.length;
+    const last = this.#pieces.at(-1);
+    const joined = last === undefined ? undefined : join(last, bytes);
+    if (joined !== undefined) {
+      this.#pieces[this.#pieces.length - 1] = joined;
+    } else {
+      this.#memory.writing(bytes);
+      this.#pieces.push(bytes);
     }
-    socket.write(bytes);
-    if (socket.writableLength >= STUCK_BYTES) socket.pause();
+    if (this.#unwritten >= STUCK_BYTES) this.#socket.pause();
   }
+
+  /** Hands everything to the socket now. */
+  readonly flush = (): void => {
+    const pieces = this.#pieces;
+    if (pieces.length === 0) return;
+    this.#pieces = [];
+    this.#bytes = 0;
+    const written = (): void => {
+      for (const piece of pieces) this.#memory.written(piece);
+    };
+    const socket = this.#socket;
+    if (!socket.writable) {
+      written();
+      return;
+    }
+    if (pieces.length > 1) socket.cork();
+    pieces.forEach((piece, index) => {
+      socket.write(piece, index === pieces.length - 1 ? written : undefined);
+    });
+    if (pieces.length > 1) socket.uncork();
+  };
 
   /** Calls back once, when there is room again. */
   whenClear(resume: () => void): void {
@@ -50,4 +75,14 @@ export class Outlet {
     this.#waiting = [];
     for (const resume of waiting) resume();
   }
+
+  get #unwritten(): number {
+    return this.#bytes + this.#socket.writableLength;
+  }
 }
+
+/** Two pieces as one, when the second begins where the first ends. */
+const join = (first: Uint8Array, second: Uint8Array): Uint8Array | undefined =>
+  first.buffer === second.buffer && first.byteOffset + first.byteLength === second.byteOffset
+    ? new Uint8Array(first.buffer, first.byteOffset, first.byteLength + second.byteLength)
+    : undefined;

@@ -8,7 +8,8 @@
  * - its parser of identification strings loses bytes of one that arrives in three pieces: it gets the whole line;
  * - a wrongly guessed first key exchange packet is told by RFC 4253 section 7, not by the method alone;
  * - SSH_MSG_DISCONNECT gets a text, SSH_MSG_EXT_INFO the right list, unknown messages SSH_MSG_UNIMPLEMENTED;
- * - keys are exchanged again after a while, not only when the client asks.
+ * - keys are exchanged again after a while, not only when the client asks;
+ * - memory for packets, and random bytes for their padding, is not asked of the system for each packet.
  */
 import { createRequire } from "node:module";
 import { Effect } from "effect";
@@ -17,10 +18,14 @@ import kex, { type KexInit } from "ssh2/lib/protocol/kex.js";
 import Protocol, { type Negotiated, type SigningKey } from "ssh2/lib/protocol/Protocol.js";
 import utils from "ssh2/lib/protocol/utils.js";
 import { failure } from "../failure.ts";
+import { PacketMemory, Padding } from "./packet-memory.ts";
 import { Message, message, Reader } from "./wire.ts";
 
 /** The versions of ssh2 whose insides are known. */
 const KNOWN_VERSION = /^1\.17\.\d+$/;
+
+/** RFC 4253 section 6. */
+const SHORTEST_PADDING = 4;
 
 /** RFC 4253 section 9 recommends new keys after each gigabyte. */
 const BYTES_PER_KEY = 2 ** 30;
@@ -39,6 +44,8 @@ export interface TransportSettings {
   readonly firstKex: string;
   readonly firstHostKey: string;
   readonly bytesPerKey: number;
+  readonly memory: PacketMemory;
+  readonly padding: Padding;
 }
 
 /** Names of algorithms as RFC 4253 section 7.1 lists them, the preferred one first. */
@@ -102,6 +109,8 @@ export const prepareTransport = (
       firstKex: algorithms.kex[0] ?? "",
       firstHostKey: hostKeyNames[0] ?? "",
       bytesPerKey,
+      memory: new PacketMemory(),
+      padding: new Padding(),
     };
   });
 
@@ -181,6 +190,7 @@ export class Transport {
     const onHandshakeComplete = protocol._onHandshakeComplete;
     protocol._onHandshakeComplete = (negotiated) => {
       const exchange = protocol._kex;
+      if (hasNativeCrypto()) this.#useMemory(negotiated.sc.cipher);
       if (!this.#hasKeys && exchange?.remoteExtInfoEnabled) {
         exchange.remoteExtInfoEnabled = false;
         this.sendMessage(extensionInfo(signatureAlgorithms));
@@ -272,6 +282,24 @@ export class Transport {
     const packet = write.alloc(payload.length, true);
     packet.set(payload, write.allocStartKEX);
     utils.sendPacket(this.#protocol, write.finalize(packet, true), true);
+  }
+
+  /** ssh2 asks the system for memory, and for random bytes, with every packet. Its ciphers encrypt in place. */
+  #useMemory(name: string): void {
+    const cipher = this.#protocol._cipher;
+    const { memory, padding } = this.#settings;
+    const block = cipher._encBlockLen ?? (name.includes("gcm") ? 16 : 8);
+    const { _aadLen: clear = 4, _macLen: tail = 16 } = cipher;
+    cipher.allocPacket = (payloadBytes) => {
+      const unpadded = 5 + payloadBytes;
+      const least = block - ((unpadded - clear) & (block - 1));
+      const padded = least < SHORTEST_PADDING ? least + block : least;
+      const packet = memory.allocate(unpadded + padded + tail);
+      packet.writeUInt32BE(unpadded + padded - 4, 0);
+      packet[4] = padded;
+      padding.fill(packet, unpadded, padded);
+      return packet;
+    };
   }
 
   /** RFC 4253 section 7: a guess is right when both sides prefer the same key exchange and the same host key. */

@@ -52,6 +52,14 @@ declare module "ssh2/lib/protocol/Protocol.js" {
     _destruct: () => void;
     /** Reads the first packets, up to the first keys; replaced by `_decipher` of the new keys. */
     _decipher: { inSeqno: number; _onPayload: (payload: Buffer) => AfterPayload };
+    /** Replaced with each new key. The last three are there unless the cipher authenticates itself. */
+    readonly _cipher: {
+      /** Memory for a packet, with its length and padding in place. */
+      allocPacket: (payloadLength: number) => Buffer;
+      readonly _encBlockLen?: number;
+      readonly _aadLen?: number;
+      readonly _macLen?: number;
+    };
     /** Takes every decrypted payload outside key exchanges. */
     _onPayload: (payload: Buffer) => AfterPayload;
     _onHandshakeComplete: (negotiated: Negotiated) => void;
