@@ -1,11 +1,11 @@
 /** What a newcomer does: `npm start`, paste the printed line, be in a shell, press Ctrl-C. */
-import { spawn } from "@lydell/node-pty";
+import { type IPty, spawn } from "@lydell/node-pty";
 import { describe, expect, it } from "vitest";
 import type { Ending } from "../support/command.ts";
-import { type Directory, directory } from "../support/resources.ts";
+import { type Directory, directory, eventually } from "../support/resources.ts";
 import { projectRoot } from "../support/root.ts";
 import { SshClient } from "../support/ssh.ts";
-import { Transcript } from "../support/transcript.ts";
+import { Transcript, within } from "../support/transcript.ts";
 
 /** It may have to build first. */
 const STARTING_SECONDS = 50;
@@ -14,6 +14,8 @@ interface Started extends AsyncDisposable {
   readonly output: Transcript;
   /** Presses Ctrl-C in its terminal. */
   readonly interrupt: () => void;
+  /** As closing a terminal's window does. */
+  readonly closeTerminal: () => void;
   readonly signal: (name: NodeJS.Signals) => void;
   readonly ending: Promise<Ending>;
   readonly logIn: () => Promise<SshClient>;
@@ -39,6 +41,8 @@ const npmStart = async (home: Directory): Promise<Started> => {
   const started: Started = {
     output,
     interrupt: () => npm.write("\u0003"),
+    // The pty's own type leaves out that it can be closed.
+    closeTerminal: () => (npm as IPty & { readonly destroy: () => void }).destroy(),
     signal: (name) => npm.kill(name),
     ending,
     logIn: async () => {
@@ -92,6 +96,18 @@ describe("npm start", () => {
     expect(keys[1]).toBe(keys[0]);
   });
 
+  it("stops when its terminal is closed", async () => {
+    await using home = await directory();
+    await using npm = await npmStart(home);
+    await using ssh = await npm.logIn();
+    expect((await ssh.run("echo in")).stdout).toBe("in\n");
+    npm.closeTerminal();
+    await eventually(
+      async () => (await ssh.run("echo in")).stderr.includes("Connection refused"),
+      "nothing listens any more",
+    );
+  });
+
   it("lets a session finish after the first Ctrl-C and ends it at the second", async () => {
     await using home = await directory();
     await using npm = await npmStart(home);
@@ -103,8 +119,10 @@ describe("npm start", () => {
     await npm.output.waitFor(/no new connections/);
     terminal.write("echo sti''ll in\n");
     await terminal.waitFor("still in");
-    npm.interrupt();
-    await npm.ending;
+    // Two presses within half a second are one to it; whoever wants it to end keeps pressing.
+    const pressing = setInterval(npm.interrupt, 100);
+    await within(10, npm.ending, () => "it did not end at once");
+    clearInterval(pressing);
     expect((await terminal.ending).code).toBe(255);
   });
 });
