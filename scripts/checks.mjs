@@ -3,7 +3,7 @@
  * one machine in committed files. Each returns a line for every breach.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { lstatSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { root } from "./setup.mjs";
 
@@ -42,7 +42,7 @@ export const nothingOfThisMachine = () => {
     [/"resolved":\s+"http|\bregistry\s*=\s*http|--(?:registry|index-url)[= ]h/, "names a package registry"],
   ];
   return committed("").flatMap((file) => {
-    if (!existsSync(join(root, file))) return [];
+    if (!isFile(file)) return [];
     const text = readFileSync(join(root, file), "utf8");
     return breaches.flatMap(([pattern, what]) => {
       const found = pattern.exec(text);
@@ -82,7 +82,7 @@ const modules = (under) =>
 
 /** What a module imports, as biome formats it. */
 const importsOf = (file) => {
-  if (!existsSync(join(root, file))) return [];
+  if (!isFile(file)) return [];
   const text = readFileSync(join(root, file), "utf8");
   return [
     /^(?:import|export|\}).*? from "([^"]+)"/gm,

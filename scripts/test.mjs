@@ -53,6 +53,14 @@ const needs = (wanted, { installing }) => {
   return installing ? "" : `${stdout}${stderr}`.trim();
 };
 
+const outcomeOf = (check) => {
+  try {
+    return check();
+  } catch (error) {
+    return [String(error.stack)];
+  }
+};
+
 const lint = () => {
   const tool = (name, args) => () => {
     const bin = join(root, "node_modules/.bin", name);
@@ -69,7 +77,7 @@ const lint = () => {
     "nothing of this machine in committed files": nothingOfThisMachine,
   };
   const failures = Object.entries(checks).filter(([title, check]) => {
-    const breaches = check();
+    const breaches = outcomeOf(check);
     console.log(` ${breaches.length === 0 ? "✓" : "✗"} ${title}`);
     for (const breach of breaches) console.log(`   ${breach.replaceAll("\n", "\n   ")}`);
     return breaches.length > 0;
