@@ -48,6 +48,7 @@ export const podSteps = (benchFor: Workshop) => {
       const create = plan.mode === "persistent" ? persistentPod(bench, plan) : scopedPod(bench, plan);
       const creation = yield* Scope.provide(create, bench.connection.scope);
       if (creation.kind === "exists") return creation;
+      if (plan.mode === "persistent") warnOfOthers(bench, plan, creation.pod);
       return { kind: "created", pod: yield* meet(bench, creation.pod) };
     });
 
