@@ -24,12 +24,17 @@ export const idlingContainer = (
     Cmd: idleCommand,
   });
 
-/** A container whose own program is the session's; `command` is missing where the configured one is to run. */
+/**
+ * A container whose own program is the session's; `command` is missing where the configured one is to run. `init`: the
+ * Engine's own init is its first process, unless the configuration says otherwise: signals, Ctrl-C among them, do
+ * nothing to a first process that is not made for it.
+ */
 export const programContainer = (
   request: CreationRequest,
   command: readonly string[] | undefined,
   program: ProgramRequest,
   login: Variables,
+  init: boolean,
 ): Creation => {
   const { terminal } = program;
   const size = terminal === undefined ? {} : { ConsoleSize: [terminal.rows, terminal.columns] };
@@ -46,7 +51,7 @@ export const programContainer = (
       StdinOnce: true,
     },
     // The exit code is read before the container is removed, which is Berth's to do.
-    { AutoRemove: false, ...size },
+    { AutoRemove: false, Init: request.execution.host.Init ?? init, ...size },
   );
 };
 

@@ -49,6 +49,8 @@ export interface Engine {
   readonly negotiate: (timeout: Duration.Duration) => Effect.Effect<void, EngineError | EngineTooOld>;
   /** Whether the API that was settled on is this version or a later one. */
   readonly speaks: (version: ApiVersion) => boolean;
+  /** Whether it can run its own small init as the first process of a container. */
+  readonly hasInit: () => boolean;
   /** The whole answer, decoded from JSON; interrupting it ends the request. What only reads is tried more than once. */
   readonly json: <A>(request: EngineRequest, timeout: Duration.Duration) => Effect.Effect<A, EngineError>;
   /** The answer as it arrives; closing the scope ends it. */
@@ -68,6 +70,7 @@ interface EngineVersion {
   readonly Version?: string;
   readonly ApiVersion?: string;
   readonly MinAPIVersion?: string;
+  readonly Components?: ReadonlyArray<{ readonly Name: string; readonly Version: string }>;
 }
 
 /** Fails when the host is not an address or the certificates are incomplete or can't be read. */
@@ -78,6 +81,7 @@ export const openEngine = (
     const unversioned = modemOf(options, undefined);
     let modem = unversioned;
     let api: ApiVersion = OLDEST_API;
+    let init = false;
 
     const json = <A>(
       request: EngineRequest,
@@ -96,6 +100,8 @@ export const openEngine = (
         const version = yield* json<EngineVersion>({ method: "GET", path: "/version" }, timeout, unversioned);
         const agreed = agree(version);
         if (agreed === undefined) return yield* Effect.fail(tooOld(version));
+        init =
+          version.Components?.some(({ Name, Version }) => Name === "docker-init" && Version !== "") === true;
         if (modem !== unversioned && compare(agreed, api) === 0) return;
         api = agreed;
         modem = modemOf(options, `v${agreed.join(".")}`);
@@ -145,6 +151,7 @@ export const openEngine = (
       address: connection.host,
       negotiate,
       speaks: (version) => compare(api, version) >= 0,
+      hasInit: () => init,
       json: (request, timeout) => json(request, timeout),
       open,
       hijack,

@@ -134,7 +134,13 @@ const createFor = (
   host.logger.debug("DOCKER_CONTAINER_CREATE", "Creating the container", { channel: request.channel });
   return scopedContainer(
     host,
-    programContainer({ execution, name, labels }, command, request, loginEnvironment(identity, execution)),
+    programContainer(
+      { execution, name, labels },
+      command,
+      request,
+      loginEnvironment(identity, execution),
+      host.engine.hasInit(),
+    ),
     { [CONNECTION_ID]: identity.connectionId, [CHANNEL]: channel },
   );
 };

@@ -1,0 +1,117 @@
+/** The whole daemon with the Docker backend: killed with people in it, and its Engine killed under it. */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Configuration, type Daemon, startDaemon } from "../support/daemon.ts";
+import { startEngine, type TestEngine } from "../support/docker.ts";
+import { generateKey, type Key } from "../support/keys.ts";
+import { type Directory, directory, eventually } from "../support/resources.ts";
+import { SshClient } from "../support/ssh.ts";
+import { usersAuth } from "../support/users.ts";
+
+let engine: TestEngine;
+let keys: Directory;
+let key: Key;
+beforeAll(async () => {
+  engine = await startEngine();
+  await engine.image("busybox:1");
+  keys = await directory();
+  key = await generateKey(keys.path, "user");
+});
+afterAll(async () => {
+  await engine?.[Symbol.asyncDispose]();
+  await keys?.[Symbol.asyncDispose]();
+});
+
+const config = async (execution: object = {}): Promise<Configuration> => ({
+  auth: await usersAuth({ name: "demo", keys: [key.publicKey] }),
+  backend: "docker",
+  docker: {
+    connection: { host: engine.host },
+    execution: { container: { image: "busybox:1" }, shellCommand: ["/bin/sh"], ...execution },
+  },
+});
+
+const clientOf = (daemon: Daemon): Promise<SshClient> =>
+  SshClient.to(daemon.target({ identityFile: key.file }));
+
+const names = async (): Promise<readonly string[]> =>
+  (await engine.containers()).map(({ Names }) => Names[0] ?? "");
+
+describe("a daemon that is killed with 20 connections open", () => {
+  it("leaves nothing that the next one does not remove, and the next one nothing that is not its own", async () => {
+    const elses = await engine.docker.createContainer({
+      name: "somebody-elses",
+      Image: "busybox:1",
+      Cmd: ["/bin/sh", "-c", "sleep 100000"],
+    });
+    await elses.start();
+    const first = await startDaemon({ config: await config() });
+    await using client = await clientOf(first);
+    const terminals = Array.from({ length: 20 }, () => client.terminal("echo in; sleep 1000"));
+    for (const terminal of terminals) await terminal.waitFor("in");
+    expect(await names()).toHaveLength(21);
+    await first.kill9();
+    for (const terminal of terminals) await terminal[Symbol.asyncDispose]();
+    expect(await names()).toHaveLength(21);
+    await using second = await startDaemon({ config: await config(), again: first });
+    await eventually(async () => (await names()).length === 1, "only somebody else's container is left");
+    expect(await names()).toEqual(["/somebody-elses"]);
+    expect((await elses.inspect()).State.Running).toBe(true);
+    await elses.remove({ force: true });
+    await using again = await clientOf(second);
+    expect((await again.run("echo back")).stdout).toBe("back\n");
+  });
+});
+
+describe("an Engine that is killed under a session", () => {
+  it("is a sentence for the user, and the daemon serves the next login once it is back", async () => {
+    await using daemon = await startDaemon({ config: await config() });
+    await using client = await clientOf(daemon);
+    const terminal = client.terminal("echo in; sleep 1000");
+    await terminal.waitFor("in");
+    await engine.kill();
+    await terminal.waitFor("was lost");
+    expect(await terminal.ending).toMatchObject({ code: 255 });
+    const refused = await client.run("true");
+    expect(refused.stderr).toContain("does not answer");
+    await engine.start();
+    expect((await client.run("echo back")).stdout).toBe("back\n");
+    await eventually(async () => (await names()).length === 0, "the containers are gone");
+  });
+});
+
+describe("a persistent container", () => {
+  const persistent = {
+    mode: "persistent",
+    containername: "lab-{authenticatedUsername}",
+    createMissingContainers: true,
+    idleTimeout: "5s",
+  };
+
+  it("is removed 5 s after the last connection, also when the daemon was restarted in between", async () => {
+    const first = await startDaemon({ config: await config(persistent) });
+    await using client = await clientOf(first);
+    await client.run("echo kept > /root/file");
+    expect((await client.run("cat /root/file")).stdout).toBe("kept\n");
+    await first.log.next("SSH_DISCONNECTED");
+    await first.log.next("SSH_DISCONNECTED");
+    const left = performance.now();
+    await first.stop();
+    await using _ = await startDaemon({ config: await config(persistent), again: first });
+    expect(await names()).toEqual(["/lab-demo"]);
+    await eventually(async () => (await names()).length === 0, "the container is gone");
+    const seconds = (performance.now() - left) / 1000;
+    expect(seconds).toBeGreaterThan(4);
+    expect(seconds).toBeLessThan(7);
+  });
+
+  it("is nothing that may be missing without createMissingContainers", async () => {
+    await using daemon = await startDaemon({
+      config: await config({ ...persistent, createMissingContainers: false }),
+    });
+    await using client = await clientOf(daemon);
+    const { code, stderr } = await client.run("true");
+    expect(code).toBe(255);
+    expect(stderr).toContain("does not exist yet");
+    await daemon.log.next("DOCKER_CONTAINER_NOT_FOUND");
+  });
+});
