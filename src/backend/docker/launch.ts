@@ -94,7 +94,13 @@ export const writing = (
     case "agent":
       return [agentPath, "write-file", path];
     case "shell":
-      return ["/bin/sh", "-c", 'umask 077; mkdir -p "$(dirname "$1")" && rm -f "$1" && cat > "$1"', "sh", path];
+      return [
+        "/bin/sh",
+        "-c",
+        'umask 077; mkdir -p "$(dirname "$1")" && rm -f "$1" && cat > "$1"',
+        "sh",
+        path,
+      ];
     case "none":
       return undefined;
   }
