@@ -77,8 +77,10 @@ const committed = (under) => {
   return stdout.split("\0").filter((file) => file !== "");
 };
 
-const modules = (under) =>
-  committed(under).filter((file) => file.endsWith(".ts") && existsSync(join(root, file)));
+const modules = (under) => committed(under).filter((file) => file.endsWith(".ts") && isFile(file));
+
+/** Not a link, and not deleted since. */
+const isFile = (file) => lstatSync(join(root, file), { throwIfNoEntry: false })?.isFile() ?? false;
 
 /** What a module imports, as biome formats it. */
 const importsOf = (file) => {
