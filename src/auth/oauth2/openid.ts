@@ -123,7 +123,7 @@ export const problemOf = (thrown: unknown): Problem => {
   if (http !== undefined) return new Problem({ kind: "malformed", reason: http.message });
   if (thrown instanceof ResponseBodyError) {
     const { status, error_description: description, cause } = thrown;
-    const error = readable(thrown.error);
+    const error = errorCode(thrown.error);
     const words = description === undefined ? "" : ` (${readable(description)})`;
     return new Problem({
       kind: kindOf(status),
@@ -140,7 +140,7 @@ export const problemOf = (thrown: unknown): Problem => {
       kind: kindOf(status),
       reason: `the provider answered with status ${status} and a wish for other credentials`,
       status,
-      ...(error !== undefined && { error: readable(error) }),
+      ...(error !== undefined && { error: errorCode(error) }),
     });
   }
   if (thrown instanceof ClientError && thrown.cause instanceof Response) {
@@ -169,6 +169,9 @@ const isHttpFailure = (thrown: unknown): thrown is HttpFailure =>
   thrown instanceof HttpConnectionFailed ||
   thrown instanceof HttpRedirectRefused ||
   thrown instanceof HttpResponseTooLarge;
+
+/** An error code of the protocol; whatever else stands in its place is not repeated. */
+const errorCode = (error: string): string => (/^[a-z][a-z_]{0,63}$/.test(error) ? error : "another_error");
 
 /** A provider's own words, short and in one line, without what could be a code or a token. */
 const readable = (words: string): string =>
