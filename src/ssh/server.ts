@@ -70,6 +70,10 @@ export const sshServer = (options: SshServerOptions): Effect.Effect<SshServer, F
     yield* Effect.acquireRelease(listen(server, config.listen, nextFreePort ? MOST_PORTS : 1), () =>
       close(server),
     );
+    // Accepting may fail for want of file descriptors: that is no reason to end the connections there are.
+    server.on("error", ({ message: error }) =>
+      options.logger.error("SSH_ACCEPT_FAILED", "A connection could not be accepted", { error }),
+    );
     return { address: addressOf(server), close: () => close(server) };
   });
 
