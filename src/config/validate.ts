@@ -4,6 +4,7 @@
  */
 import { Duration, Effect } from "effect";
 import type { Finding, Path } from "./diagnostic.ts";
+import { dockerFindings } from "./docker-rules.ts";
 import { readSecretPem } from "./pem.ts";
 import type { Config, PerConnection } from "./schema.ts";
 import type { AuthWebhook, KeyboardInteractive } from "./sections/auth.ts";
@@ -36,8 +37,10 @@ export const validate = (config: Config): Effect.Effect<Findings> =>
   );
 
 /** What is wrong with what one connection gets: of the backends, only the chosen one is looked at. */
-export const validatePerConnection = ({ backend, process }: PerConnection): Findings => {
+export const validatePerConnection = ({ backend, process, docker }: PerConnection): Findings => {
   switch (backend) {
+    case "docker":
+      return prefixed("docker", dockerFindings(docker));
     case "process":
       return prefixed("process", absolutePaths(process));
     default:

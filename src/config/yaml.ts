@@ -59,6 +59,7 @@ export const readYaml = (text: string): Read => {
   if (document.errors.some(({ code }) => code !== "DUPLICATE_KEY") || aliases.length > 0) {
     return { root: undefined, positions, problems: [...syntax, ...aliases] };
   }
+  readOctals(document);
   const root = Result.try((): unknown => document.toJS({ maxAliasCount: 1000 }));
   if (Result.isFailure(root)) {
     const message = "repeats its parts by aliases so often that it would exhaust the memory";
@@ -66,6 +67,16 @@ export const readYaml = (text: string): Read => {
   }
   return { root: root.success ?? {}, positions, problems: syntax };
 };
+
+/** A number with a leading zero is octal, as in YAML 1.1 and for the reference: file modes are written so. */
+const readOctals = (document: Document.Parsed): void =>
+  visit(document, {
+    Scalar: (_, scalar) => {
+      if (typeof scalar.value === "number" && /^0[0-7]+$/.test(scalar.source ?? "")) {
+        scalar.value = Number.parseInt(scalar.source ?? "", 8);
+      }
+    },
+  });
 
 const problemOf = (
   { code, message, pos }: YAMLError,

@@ -75,7 +75,7 @@ const creation = (
 };
 
 /** The API has the resources beside the other options; the reference's YAML has them one level deeper. */
-const hostOf = ({ host: { Resources, ...host } }: DockerExecution) => ({ ...Resources, ...host });
+export const hostOf = ({ host: { Resources, ...host } }: DockerExecution) => ({ ...Resources, ...host });
 
 /** `linux/arm64/v8`; empty when none is asked for. */
 export const platformOf = ({ os, architecture, variant }: DockerExecution["platform"]): string =>
