@@ -40,6 +40,8 @@ export interface TerminalOptions {
   readonly rows?: number;
   /** The client's `$TERM`; default `xterm-256color`. */
   readonly term?: string;
+  /** Whether prompts are shown in the terminal, to be answered by hand; default is that they are answered unseen. */
+  readonly prompts?: boolean;
 }
 
 /** An interactive session in a terminal of our own, as a person has it. */
@@ -115,12 +117,12 @@ export class SshClient implements AsyncDisposable {
 
   /** A shell, or a command, in a terminal. */
   terminal(command?: string, options: TerminalOptions = {}): TerminalSession {
-    const { columns = 80, rows = 24, term = "xterm-256color" } = options;
+    const { columns = 80, rows = 24, term = "xterm-256color", prompts = false } = options;
     const pty = spawnPty("ssh", [...(command === undefined ? [] : ["-t"]), ...this.#args(command, options)], {
       name: term,
       cols: columns,
       rows,
-      env: { ...process.env, ...this.#env },
+      env: { ...process.env, ...this.#env, ...(prompts ? { SSH_ASKPASS_REQUIRE: "never" } : {}) },
     });
     return terminalSession(pty);
   }

@@ -32,8 +32,9 @@ export const deviceCodeWords = (
     verificationUriComplete === undefined
       ? `and enter this code: ${Redacted.value(userCode)}`
       : `and check that it shows this code: ${Redacted.value(userCode)}`;
-  const ending = waitsWithoutPrompt ? "The login goes on here by itself when you have approved it.\n" : "";
-  const instruction = `To log in, open this link in a browser:\n\n  ${link}\n\n${doing}\n\nThe code is valid for ${minutes(expiresInMillis)}. ${ending}`;
+  const ending = waitsWithoutPrompt ? "When you have approved it, the login goes on here by itself.\n" : "";
+  const valid = `The code is valid for ${minutes(expiresInMillis)}.`;
+  const instruction = `To log in, open this link in a browser:\n\n  ${link}\n\n${doing}\n\n${valid}\n${ending}`;
   return worded(
     instruction,
     waitsWithoutPrompt ? [] : [{ text: "Press Enter when you have approved the login: ", echo: true }],

@@ -1,10 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { createActor, fromPromise, setup } from "xstate";
+import { assign, createActor, fromPromise, setup } from "xstate";
 import {
   type AuthenticationOutcome,
   type AuthenticationRequested,
   authenticationMachine,
   type IdentityVerified,
+  type InteractionBegan,
 } from "../../../machines/authentication.ts";
 import type {
   Attempt,
@@ -13,6 +14,7 @@ import type {
   PublicKeyCredential,
   Refusal,
 } from "../../../machines/facts.ts";
+import type { OidcOutcome, oidcMachine } from "../../../machines/oidc.ts";
 import { identityOf, passwordOf, publicKeyOf } from "./values.ts";
 
 const refused: Refusal = {
@@ -30,6 +32,7 @@ const conversation = (
     readonly password?: (attempt: Attempt) => Promise<Identity>;
     readonly key?: (attempt: Attempt<PublicKeyCredential>) => Promise<Identity>;
     readonly signature?: () => Promise<void>;
+    readonly browser?: () => Promise<OidcOutcome>;
     readonly verdict?: (identity: Identity) => Refusal | undefined;
   } = {},
 ) => {
@@ -42,6 +45,7 @@ const conversation = (
         return options.key?.(input) ?? Promise.reject(refused);
       }),
       verifySignature: fromPromise(() => options.signature?.() ?? Promise.reject(refused)),
+      oidc: browserLogin(() => options.browser?.() ?? Promise.reject(refused)),
     },
     actions: {
       answerFailure: (_, { methods }) => void said.push(`failure ${methods.join(",")}`),
@@ -53,7 +57,7 @@ const conversation = (
   });
   const parent = setup({
     types: {
-      events: {} as IdentityVerified | AuthenticationRequested,
+      events: {} as IdentityVerified | AuthenticationRequested | InteractionBegan,
       context: {} as { outcome: AuthenticationOutcome | undefined },
     },
     actors: { machine },
@@ -66,6 +70,7 @@ const conversation = (
       onDone: { actions: ({ event }) => void said.push(`outcome ${event.output.kind}`) },
     },
     on: {
+      "interaction.began": { actions: () => void said.push("interaction began") },
       "identity.verified": {
         actions: ({ event, self }) => {
           const refusal = options.verdict?.(event.identity);
@@ -91,13 +96,40 @@ const conversation = (
       .toBe(true);
     return said.slice(before);
   };
-  return { request, said };
+  const abandon = () => child.send({ type: "authentication.abandoned" });
+  return { request, abandon, said };
 };
+
+/** A login with a browser that ends as it is told. */
+const browserLogin = (ending: () => Promise<OidcOutcome>) =>
+  setup({
+    types: { context: {} as { outcome: OidcOutcome | undefined }, output: {} as OidcOutcome | undefined },
+    actors: { ending: fromPromise(ending) },
+  }).createMachine({
+    context: { outcome: undefined },
+    output: ({ context }) => context.outcome,
+    initial: "waiting",
+    states: {
+      waiting: {
+        invoke: {
+          src: "ending",
+          onDone: { target: "ended", actions: assign(({ event }) => ({ outcome: event.output })) },
+        },
+      },
+      ended: { type: "final" },
+    },
+  }) as unknown as typeof oidcMachine;
 
 const none = { username: "jane", method: "none", credential: undefined };
 const password = { username: "jane", method: "password", credential: passwordOf("secret") };
 const probe = { username: "jane", method: "publickey", credential: publicKeyOf({ signed: false }) };
 const signed = { username: "jane", method: "publickey", credential: publicKeyOf({ signed: true }) };
+
+const interactive = {
+  username: "jane",
+  method: "keyboard-interactive",
+  credential: { method: "keyboard-interactive", ask: () => Promise.resolve([]) },
+} as const;
 
 describe("the authentication machine", () => {
   it("tells which methods there are when asked, and counts nothing for it", async () => {
@@ -179,5 +211,56 @@ describe("the authentication machine", () => {
     for (let attempt = 1; attempt <= 5; attempt++)
       expect(await request(password)).toContain("failure publickey,password");
     expect(await request(password)).toEqual(["log AUTH_FAILED", "outcome refused"]);
+  });
+
+  describe("with a browser", () => {
+    const methods = ["keyboard-interactive"] as const;
+
+    it("grants who was identified, once the parent agrees", async () => {
+      const { request, said } = conversation({
+        methods,
+        browser: async () => ({ kind: "granted", identity: identityOf("jane") }),
+      });
+      await request(interactive);
+      await expect.poll(() => said).toEqual(["interaction began", "success", "outcome granted"]);
+    });
+
+    it("tells the user why they were refused", async () => {
+      const { request } = conversation({
+        methods,
+        browser: async () => ({ kind: "refused", refusal: refused }),
+      });
+      expect(await request(interactive)).toEqual([
+        "interaction began",
+        "log AUTH_FAILED",
+        "banner No.",
+        "failure keyboard-interactive",
+      ]);
+    });
+
+    it("is a failure when something breaks", async () => {
+      const { request } = conversation({ methods });
+      expect(await request(interactive)).toContain("failure keyboard-interactive");
+    });
+
+    it("gives up an attempt that the client abandoned, without a word to the user", async () => {
+      const { request, abandon } = conversation({ methods, browser: () => new Promise(() => {}) });
+      const ended = request(interactive);
+      abandon();
+      expect(await ended).toEqual([
+        "interaction began",
+        "log SSH_AUTH_FAILED",
+        "failure keyboard-interactive",
+      ]);
+    });
+
+    it("is not tried where it is not configured", async () => {
+      const { request } = conversation({ methods: ["password"] });
+      expect(await request(interactive)).toEqual([
+        "log SSH_AUTH_UNAVAILABLE",
+        "banner This way of logging in is not available here.",
+        "failure password",
+      ]);
+    });
   });
 });
