@@ -23,6 +23,7 @@ e2e         python3-paramiko       /usr/lib/python3/dist-packages/paramiko
 e2e         putty-tools            plink
 e2e         dropbear-bin           dbclient
 e2e         bubblewrap             bwrap
+e2e         chromium               chromium
 docker      root                   -
 docker      openssh-client         ssh
 docker      docker.io              dockerd

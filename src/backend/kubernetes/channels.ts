@@ -33,7 +33,7 @@ const V5 = "v5.channel.k8s.io";
 const V4 = "v4.channel.k8s.io";
 
 /** How often a silent server is asked for a sign of life. */
-const PING_MILLIS = 2500;
+const PING_MILLIS = 2000;
 
 /** How much output waits for its reader before the server is made to wait, for each stream. */
 const OUTPUT_BUFFER_BYTES = 128 * 1024;
@@ -207,7 +207,7 @@ export class Channels {
     // What a paused socket holds back may well be an answer.
     if (this.#socket.isPaused) this.#hear();
     this.#socket.ping();
-    if (this.#isAsking || performance.now() - this.#heardAt < 1.5 * PING_MILLIS) return;
+    if (this.#isAsking || performance.now() - this.#heardAt < 1.2 * PING_MILLIS) return;
     this.#isAsking = true;
     void this.#isServerAlive().then((alive) => {
       this.#isAsking = false;

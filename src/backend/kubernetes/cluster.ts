@@ -33,7 +33,7 @@ export interface StreamRequest {
 }
 
 /** How long an API server may take to prove that it lives when its pings are not answered. */
-const LIVENESS_MILLIS = 3000;
+const LIVENESS_MILLIS = 2000;
 
 export class Cluster {
   readonly api: PodApi;

@@ -23,10 +23,13 @@ export interface Whereabouts {
 /** The exit code of a program that was killed; also of everything in a container that runs out of memory. */
 const KILLED = 137;
 
-/** How long the API may take to know what a program's end already shows (kubelets look about once a second). */
-const HINDSIGHT = Duration.seconds(3);
+/**
+ * How long the API may take to know what a program's end already shows (kubelets look about once a second). An end
+ * without a status may have taken some seconds to notice already: users learn within 10 s what has happened.
+ */
+const HINDSIGHT = { exited: Duration.seconds(3), failed: Duration.seconds(2), lost: Duration.seconds(2) };
 
-/** How long programs may go on in a pod that is being deleted: users learn within 10 s what has happened. */
+/** How long programs may go on in a pod that is being deleted, for the same reason. */
 const DELETION_GRACE = Duration.seconds(7);
 
 /** Waits for the program's end, or for that of its pod. */
@@ -59,7 +62,7 @@ const explain = (
         where.followed.until((pod) => troubleOf(pod, where)),
         () => Effect.never,
       ),
-      HINDSIGHT,
+      HINDSIGHT[end.kind],
     );
     if (Option.isSome(trouble)) return yield* Effect.fail(trouble.value);
     if (end.kind === "exited") return exitOf({ code: end.status, program, delivered, message: "" });

@@ -1,0 +1,250 @@
+/** An API server that fails, lies, loses answers, refuses and falls silent: what the backend makes of it. */
+import { Effect } from "effect";
+import { describe, expect, it } from "vitest";
+import { transcriptOf } from "../../../support/command.ts";
+import { ApiError } from "../../../support/kubernetes-api/pods.ts";
+import { type ApiRequest, testApi } from "../../../support/kubernetes-api/server.ts";
+import {
+  endOf,
+  exec,
+  IDLE,
+  runProgram,
+  startProgram,
+  testDaemon,
+} from "../../../support/kubernetes-backend.ts";
+import { eventually } from "../../../support/resources.ts";
+
+const persistent = { mode: "persistent", metadata: { name: "own" } };
+const creating = { ...persistent, createMissingPods: true };
+
+const unavailable = new ApiError(503, "ServiceUnavailable", "etcdserver: leader changed");
+
+/** The first requests of a kind go wrong. */
+const first = <A>(times: number, verb: string, trouble: A, resource = "pods") => {
+  let left = times;
+  return (request: ApiRequest): A | undefined =>
+    request.verb === verb && request.resource === resource && left-- > 0 ? trouble : undefined;
+};
+
+describe("creating a pod", () => {
+  it("is tried again when the API server can't do it now", async () => {
+    const api = await testApi({ meddle: first(2, "create", unavailable) });
+    const daemon = await testDaemon({ host: api.url });
+    const { environment } = await daemon.connect();
+    expect((await runProgram(environment, "echo in")).stdout).toBe("in\n");
+    expect(daemon.log.codes()).toContain("KUBERNETES_POD_CREATE_FAILED");
+    await daemon.close();
+    expect(api.pods.list("default")).toEqual([]);
+  });
+
+  it("is tried again when quotas were counted at the same moment", async () => {
+    const conflict = new ApiError(409, "Conflict", "Operation cannot be fulfilled on resourcequotas");
+    const api = await testApi({ meddle: first(1, "create", conflict) });
+    const { outcome } = await (await testDaemon({ host: api.url })).connect();
+    expect(outcome.kind).toBe("ready");
+  });
+
+  it.each(["connection", "persistent"])(
+    "finds the pod whose creation was not answered in mode %s",
+    async (mode) => {
+      const api = await testApi({ meddle: first(1, "create", "dropAnswer") });
+      const daemon = await testDaemon({ host: api.url });
+      const connection = await daemon.connect({ pod: mode === "persistent" ? creating : {} });
+      expect((await runProgram(connection.environment, "echo in")).stdout).toBe("in\n");
+      expect(api.pods.list("default")).toHaveLength(1);
+      await connection.close();
+      expect(api.pods.list("default")).toHaveLength(mode === "persistent" ? 1 : 0);
+    },
+  );
+
+  it("leaves nothing when the client goes before the answer", async () => {
+    const abort = new AbortController();
+    const api = await testApi({
+      meddle: ({ verb }) => {
+        if (verb !== "create") return undefined;
+        abort.abort();
+        return "dropAnswer";
+      },
+    });
+    const daemon = await testDaemon({ host: api.url });
+    await daemon.connect({ signal: abort.signal });
+    await daemon.close();
+    expect(api.pods.list("default")).toEqual([]);
+  });
+
+  it("is refused with the API server's words and no more tries when they are final", async () => {
+    const invalid = new ApiError(
+      422,
+      "Invalid",
+      'Pod "x" is invalid: spec.containers[0].image: Required value',
+    );
+    const api = await testApi({ meddle: first(1, "create", invalid) });
+    const { refusal } = await (await testDaemon({ host: api.url })).connect();
+    expect(refusal.code).toBe("KUBERNETES_POD_CREATE_FAILED");
+    expect(refusal.message).toContain("Required value");
+    expect(refusal.userMessage).not.toContain("Required value");
+    expect(api.requests.filter(({ verb }) => verb === "create")).toHaveLength(1);
+  });
+
+  it("does not take a pod of the same name for its own", async () => {
+    const api = await testApi();
+    const daemon = await testDaemon({ host: api.url });
+    const named = { metadata: { name: "taken" } };
+    const winner = await daemon.connect({ pod: named });
+    const { refusal } = await daemon.connect({ pod: named });
+    expect(refusal.code).toBe("KUBERNETES_POD_CREATE_FAILED");
+    expect((await runProgram(winner.environment, "echo still in")).stdout).toBe("still in\n");
+  });
+});
+
+describe("a permission that is missing", () => {
+  const denied = (verb: string, resource: string) =>
+    new ApiError(
+      403,
+      "Forbidden",
+      `${resource} is forbidden: User "berth" cannot ${verb} resource "${resource}"`,
+    );
+
+  it.each([
+    ["create", "pods", {}],
+    ["get", "pods", persistent],
+    ["watch", "pods", {}],
+    ["patch", "pods", creating],
+  ])("to %s %s refuses the login and is named", async (verb, resource, pod) => {
+    const api = await testApi({
+      state: { waiting: { reason: "ContainerCreating" } },
+      meddle: (request) =>
+        request.verb === verb && request.resource === resource ? denied(verb, resource) : undefined,
+    });
+    if (verb === "patch") {
+      api.pods.create(
+        "default",
+        {
+          metadata: { name: "own", labels: { "berth-mode": "persistent" } },
+          spec: { containers: [{ name: "shell" }] },
+        },
+        { running: { startedAt: new Date() } },
+      );
+    }
+    const { refusal } = await (await testDaemon({ host: api.url })).connect({ pod });
+    expect(refusal).toMatchObject({
+      code: "KUBERNETES_PERMISSION_DENIED",
+      details: { verb, resource, namespace: "default" },
+    });
+    expect(refusal.message).toContain(`${verb} ${resource}`);
+    expect(refusal.userMessage).toContain("permission");
+  });
+
+  it("to exec fails the program and is named", async () => {
+    const api = await testApi({ meddle: first(1, "get", denied("get", "pods/exec"), "pods/exec") });
+    const { environment } = await (await testDaemon({ host: api.url })).connect();
+    const request = { program: exec("true"), terminal: undefined, environment: {}, channel: 0 };
+    const failure = await Effect.runPromise(Effect.flip(Effect.scoped(environment.start(request))));
+    expect(failure).toMatchObject({
+      code: "KUBERNETES_PERMISSION_DENIED",
+      details: { verb: "get", resource: "pods/exec" },
+    });
+  });
+
+  it("is not seen in what admission refuses", async () => {
+    const quota = new ApiError(
+      403,
+      "Forbidden",
+      'pods "x" is forbidden: exceeded quota: pods, requested: pods=1',
+    );
+    const api = await testApi({ meddle: first(1, "create", quota) });
+    const { refusal } = await (await testDaemon({ host: api.url })).connect();
+    expect(refusal.code).toBe("KUBERNETES_POD_CREATE_FAILED");
+    expect(refusal.message).toContain("exceeded quota");
+  });
+});
+
+describe("a watch", () => {
+  it("that ends is begun again", async () => {
+    let watches = 0;
+    const api = await testApi({
+      state: { waiting: { reason: "ContainerCreating" } },
+      meddle: ({ verb, name, query }) => {
+        if (verb !== "watch") return undefined;
+        const wanted = query.get("fieldSelector")?.replace("metadata.name=", "") ?? name;
+        watches += 1;
+        if (watches === 3) api.pods.setState("default", wanted, { running: { startedAt: new Date() } });
+        return watches < 3 ? "drop" : undefined;
+      },
+    });
+    const { outcome } = await (await testDaemon({ host: api.url })).connect();
+    expect(outcome.kind).toBe("ready");
+    expect(watches).toBeGreaterThanOrEqual(3);
+  });
+
+  it("sees a pod that is deleted before it runs", async () => {
+    const api = await testApi({ state: { waiting: { reason: "ContainerCreating" } } });
+    const daemon = await testDaemon({ host: api.url });
+    const connecting = daemon.connect();
+    const [pod] = await eventually(async () => {
+      const all = api.pods.list("default");
+      return all.length > 0 && api.requests.some(({ verb }) => verb === "watch") && all;
+    }, "the pod is waited for");
+    api.pods.remove("default", pod?.metadata?.name ?? "");
+    const { refusal } = await connecting;
+    expect(refusal.code).toBe("KUBERNETES_POD_WAIT_FAILED");
+  });
+});
+
+describe("a program that runs", () => {
+  const started = async (meddle: Parameters<typeof testApi>[0] = {}) => {
+    const api = await testApi(meddle);
+    const daemon = await testDaemon({ host: api.url });
+    const connection = await daemon.connect({ pod: { ...creating, idleCommand: IDLE } });
+    const program = await startProgram(connection.environment, exec("echo started; exec sleep 30"));
+    await transcriptOf(program.stdout).waitFor("started");
+    return { api, daemon, connection, program };
+  };
+
+  it("fails with a sentence when its connection breaks, and others go on", async () => {
+    const { api, connection, program } = await started();
+    const other = await startProgram(connection.environment, exec("cat"));
+    const [broken] = api.streams;
+    broken?.terminate();
+    const failure = await Effect.runPromise(Effect.flip(program.exit));
+    expect(failure.code).toBe("KUBERNETES_EXIT_CODE_FAILED");
+    expect(failure.userMessage).toBe("The connection to your program was lost. Please connect again.");
+    other.stdin.end("fine");
+    expect(await endOf(other)).toMatchObject({ stdout: "fine", exit: 0 });
+  });
+
+  it("fails within 10 s when the API server falls silent", async () => {
+    let silent = false;
+    const { api, program } = await started({ meddle: () => (silent ? "hang" : undefined) });
+    silent = true;
+    for (const stream of api.streams) stream.pause();
+    const since = performance.now();
+    const failure = await Effect.runPromise(Effect.flip(program.exit));
+    expect(failure.code).toBe("KUBERNETES_EXIT_CODE_FAILED");
+    expect(performance.now() - since).toBeLessThan(10_000);
+  });
+
+  it("goes on when only its own connection is slow to answer", async () => {
+    const { api, program } = await started();
+    const [stream] = api.streams;
+    stream?.pause();
+    await eventually(
+      async () =>
+        api.requests.some(
+          ({ resource, name, namespace }) => resource === "pods" && name === "" && namespace === "",
+        ),
+      "the server is asked whether it lives",
+    );
+    stream?.resume();
+    await Effect.runPromise(program.signal("TERM"));
+    expect(await Effect.runPromise(program.exit)).toMatchObject({ kind: "signal", signal: "TERM" });
+  });
+
+  it("fails with the reason when its container is started again", async () => {
+    const { api, program } = await started();
+    api.pods.setState("default", "own", { running: { startedAt: new Date() } }, 1);
+    for (const stream of api.streams) stream.terminate();
+    const failure = await Effect.runPromise(Effect.flip(program.exit));
+    expect(failure.code).toBe("KUBERNETES_CONTAINER_RESTARTED");
+  });
+});
