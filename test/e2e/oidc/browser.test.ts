@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startBrowser, type TestBrowser } from "../../support/browser.ts";
+import type { OidcProvider } from "../../support/oidc-provider.ts";
 import { projectRoot } from "../../support/root.ts";
 import { startWorld } from "./daemon.ts";
 
@@ -13,11 +14,13 @@ beforeAll(async () => {
 });
 afterAll(() => browser[Symbol.asyncDispose]());
 
-/** Everything the browser complains about, the content security policy included. */
-const complaintsOf = (page: Page): string[] => {
+/** Everything the browser complains about, the content security policy included, but for the provider's own pages. */
+const complaintsOf = (page: Page, provider: OidcProvider): string[] => {
   const complaints: string[] = [];
   page.on("console", (message) => {
-    if (message.type() === "error") complaints.push(`${message.location().url}: ${message.text()}`);
+    const { url } = message.location();
+    if (message.type() === "error" && !url.startsWith(provider.issuer))
+      complaints.push(`${url}: ${message.text()}`);
   });
   page.on("pageerror", (error) => complaints.push(error.message));
   return complaints;
@@ -69,7 +72,7 @@ describe("in Chromium", () => {
     const [link = ""] = await terminal.waitFor(/http:\S+/);
     await terminal.waitFor("Code: ");
     const page = await (await browser.profile(sizes[width])).newPage();
-    const complaints = complaintsOf(page);
+    const complaints = complaintsOf(page, here.provider);
     await page.goto(link);
     await page.getByRole("button", { name: "Allow" }).click();
     await page.getByRole("heading", { name: "Almost there" }).waitFor();
