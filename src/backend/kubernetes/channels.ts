@@ -19,7 +19,9 @@ export type ChannelsEnd =
   /** The server says it was not run, or not to its end. */
   | { readonly kind: "failed"; readonly reason: string; readonly message: string }
   /** Nobody said anything. */
-  | { readonly kind: "lost"; readonly message: string };
+  | { readonly kind: "lost"; readonly message: string }
+  /** The server did not even say that it is there. */
+  | { readonly kind: "silent"; readonly message: string };
 
 const STDIN = 0;
 const STDOUT = 1;
@@ -109,7 +111,10 @@ export class Channels {
   #heardAt = performance.now();
   #isAsking = false;
   #status = "";
-  #lost = "The server closed the connection without saying how the program ended";
+  #end: ChannelsEnd = {
+    kind: "lost",
+    message: "The server closed the connection without saying how the program ended",
+  };
 
   constructor(socket: WebSocket, { isServerAlive, filters = {} }: ChannelsRequest) {
     this.#socket = socket;
@@ -121,7 +126,7 @@ export class Channels {
     socket.on("message", (data: Buffer) => this.#take(data));
     socket.on("pong", () => this.#hear());
     socket.on("error", (error) => {
-      this.#lost = `The connection failed: ${error.message}`;
+      this.#end = { kind: "lost", message: `The connection failed: ${error.message}` };
     });
     this.ended = new Promise((resolve) => {
       socket.once("close", () => {
@@ -130,7 +135,7 @@ export class Channels {
         this.#deliver(this.stderr, this.#filters.stderr?.end() ?? Buffer.alloc(0));
         this.stdout.push(null);
         this.stderr.push(null);
-        resolve(endOf(this.#status) ?? { kind: "lost", message: this.#lost });
+        resolve(endOf(this.#status) ?? this.#end);
       });
     });
   }
@@ -212,7 +217,7 @@ export class Channels {
     void this.#isServerAlive().then((alive) => {
       this.#isAsking = false;
       if (alive || this.#socket.isPaused) return;
-      this.#lost = "The server does not answer any more";
+      this.#end = { kind: "silent", message: "The server does not answer any more" };
       this.#socket.terminate();
     });
   }

@@ -25,9 +25,15 @@ const KILLED = 137;
 
 /**
  * How long the API may take to know what a program's end already shows (kubelets look about once a second). An end
- * without a status may have taken some seconds to notice already: users learn within 10 s what has happened.
+ * without a status may have taken some seconds to notice already: users learn within 10 s what has happened. A server
+ * that is silent says nothing about pods either.
  */
-const HINDSIGHT = { exited: Duration.seconds(3), failed: Duration.seconds(2), lost: Duration.seconds(2) };
+const HINDSIGHT = {
+  exited: Duration.seconds(3),
+  failed: Duration.seconds(2),
+  lost: Duration.seconds(2),
+  silent: Duration.zero,
+};
 
 /** How long programs may go on in a pod that is being deleted, for the same reason. */
 const DELETION_GRACE = Duration.seconds(7);

@@ -274,7 +274,7 @@ const whyNot = (channels: Channels, request: LaunchRequest, said: string): Effec
           : end.kind === "failed" && NO_SUCH_PROGRAM.test(answer);
       if (isMissing) return Effect.succeed({ missing: answer.trim() });
       return Effect.fail(
-        end.kind === "lost"
+        end.kind === "lost" || end.kind === "silent"
           ? new ExitLost({ message: `The connection was lost while a program was started: ${end.message}` })
           : notStarted(request, answer),
       );

@@ -1,6 +1,6 @@
 /** An API server that fails, lies, loses answers, refuses and falls silent: what the backend makes of it. */
 import { Effect } from "effect";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { transcriptOf } from "../../../support/command.ts";
 import { ApiError } from "../../../support/kubernetes-api/pods.ts";
 import { type ApiRequest, testApi } from "../../../support/kubernetes-api/server.ts";
@@ -216,6 +216,10 @@ describe("a program that runs", () => {
   it("fails within 10 s when the API server falls silent", async () => {
     let silent = false;
     const { api, program } = await started({ meddle: () => (silent ? "hang" : undefined) });
+    // Leaving the pod would wait for as long as `timeouts.http` allows.
+    onTestFinished(() => {
+      silent = false;
+    });
     silent = true;
     for (const stream of api.streams) stream.pause();
     const since = performance.now();

@@ -103,14 +103,11 @@ describe.each<Protocol>(["v5.channel.k8s.io", "v4.channel.k8s.io"])("over %s", (
     const api = await testApi({ protocol });
     const { environment } = await connect(api);
     const mark = `mark-${randomBytes(6).toString("hex")}`;
-    const program = await startProgram(environment, exec(`trap '' HUP; echo started; sleep 1000; : ${mark}`));
+    const program = await startProgram(environment, exec(`echo started; sleep 1000; : ${mark}`));
     await transcriptOf(program.stdout).waitFor("started");
     expect(await processesWith(mark)).not.toEqual([]);
     await program.close();
-    await eventually(
-      async () => (await processesWith(mark)).length === 0,
-      "it is killed when it does not hang up",
-    );
+    await eventually(async () => (await processesWith(mark)).length === 0, "it is gone");
     expect(api.streams.size).toBe(0);
   });
 
@@ -122,6 +119,15 @@ describe.each<Protocol>(["v5.channel.k8s.io", "v4.channel.k8s.io"])("over %s", (
     const failed = await Effect.runPromise(Effect.flip(program.signal("TERM")));
     expect(failed.code).toBe("KUBERNETES_SIGNAL_FAILED_EXITED");
   });
+});
+
+it("a program that does not hang up with its session is killed", async () => {
+  const { environment } = await connect(await testApi());
+  const mark = `mark-${randomBytes(6).toString("hex")}`;
+  const program = await startProgram(environment, exec(`trap '' HUP; echo started; sleep 1000; : ${mark}`));
+  await transcriptOf(program.stdout).waitFor("started");
+  await program.close();
+  await eventually(async () => (await processesWith(mark)).length === 0, "it is killed");
 });
 
 it("nothing secret is in a URL or in the log", async () => {
