@@ -21,7 +21,8 @@ export interface LoginDesk extends AsyncDisposable {
 export interface Login {
   /** What the user is asked next; answering it is the test's. */
   readonly asked: () => Promise<Asked>;
-  readonly banners: readonly string[];
+  /** The next text that is shown outside of a question. */
+  readonly banner: () => Promise<string>;
   readonly outcome: Promise<OidcOutcome>;
   /** The states of the machine and of those it invokes, in the order in which they were entered. */
   readonly states: readonly string[];
@@ -58,14 +59,14 @@ export const openLoginDesk = async (options: Readonly<Record<string, unknown>>):
     log,
     begin: ({ username = "jane", clientVersion = "SSH-2.0-OpenSSH_9.2" } = {}) => {
       const connection = Scope.makeUnsafe();
-      const banners: string[] = [];
+      const banners = queue<string>();
       const questions = queue<Asked>();
       const machine = browserLoginWith(logins, () => ({
         remoteAddress: "127.0.0.1:1",
         clientVersion,
         logger: log.logger,
         scope: connection,
-        showBanner: (text) => banners.push(text),
+        showBanner: banners.put,
       }));
       const states: string[] = [];
       const inspected: string[] = [];
@@ -103,7 +104,7 @@ export const openLoginDesk = async (options: Readonly<Record<string, unknown>>):
       actor.start();
       const login: Login = {
         asked: questions.take,
-        banners,
+        banner: banners.take,
         outcome,
         states,
         inspected: () => inspected.join("\n"),

@@ -92,7 +92,7 @@ export const startOidcProvider = async (options: ProviderOptions = {}): Promise<
   const taken = new Set<ProviderRequest>();
   const watchers = new Set<() => void>();
 
-  outer.on("request", async (incoming, response) => {
+  const answered = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
     const body = await text(incoming);
     const path = new URL(incoming.url ?? "/", issuer).pathname;
     const abandoned = once(response, "close").then(() =>
@@ -107,7 +107,12 @@ export const startOidcProvider = async (options: ProviderOptions = {}): Promise<
     const change = changes.get(path);
     const answer = change === undefined ? await original() : await change(request, original);
     if (!response.destroyed) response.writeHead(answer.status, answer.headers).end(answer.body);
-  });
+  };
+  // A client that leaves in the middle of its request, or a test that ends in the middle of an answer.
+  outer.on(
+    "request",
+    (incoming, response) => void answered(incoming, response).catch(() => response.destroy()),
+  );
 
   return {
     issuer,

@@ -38,6 +38,7 @@ export const oidcProvider = (options: OAuth2, client: OAuth2Client): OAuth2Provi
       insistently(client, describeAny(client, issuersOf(oidc.url))).pipe(
         Effect.map((server) => {
           const authorizationCodeFlow = bringsBrowsersBack(oidc);
+          const requestedScopes = ["openid", ...oidc.extraScopes.filter((scope) => scope !== "openid")];
           const hasDeviceFlow =
             (oidc.deviceFlow || !oidc.authorizationCodeFlow) &&
             server.device_authorization_endpoint !== undefined;
@@ -47,8 +48,8 @@ export const oidcProvider = (options: OAuth2, client: OAuth2Client): OAuth2Provi
             redirectUri: oidc.redirectURI,
             deviceFlow: hasDeviceFlow && deviceFlowFits(options, attempt, authorizationCodeFlow),
             authorizationCodeFlow,
-            requestedScopes: ["openid", ...oidc.extraScopes.filter((scope) => scope !== "openid")],
-            requiredScopes: oidc.enforceScopes ? oidc.extraScopes.map(requiredScope) : [],
+            requestedScopes,
+            requiredScopes: oidc.enforceScopes ? requestedScopes.map(requiredScope) : [],
             enforcesUsername: false,
             requiresTwoFactor: false,
             organization: undefined,
@@ -152,7 +153,6 @@ const googleScopes: Readonly<Record<string, string>> = {
   profile: "https://www.googleapis.com/auth/userinfo.profile",
 };
 
-/** `openid` is not among the required scopes: without it there is no ID token, and that is a refusal in any case. */
 const requiredScope = (scope: string): RequiredScope => ({
   scope,
   grantedBy: [scope, ...[googleScopes[scope] ?? []].flat()],

@@ -107,6 +107,9 @@ const normalized = (text: string): string | undefined => {
 /** RFC 6749 appendix A.11, without the space; longer than any provider's. */
 const isCode = (text: string): boolean => /^[!-~]{1,4096}$/.test(text);
 
+/** What providers make codes of; nothing in it can end what a page of an operator's own puts around it. */
+const isHarmless = (text: string): boolean => isCode(text) && /^[\w.~+/=:!*$%@,-]+$/.test(text);
+
 /** Of RFC 6749 appendix A.5, what our own states are made of. */
 const isState = (text: string): boolean => /^[\w-]{43}$/.test(text);
 
@@ -116,8 +119,8 @@ const isState = (text: string): boolean => /^[\w-]{43}$/.test(text);
  */
 const elsewhere = (state: string, code: string | null, issuer: string | null): Arrival => {
   if (code === null) return { kind: "declined" };
-  if (!isState(state) || !isCode(code) || code.includes("|")) return { kind: "nothing" };
-  const isIssuer = issuer !== null && isCode(issuer) && URL.canParse(issuer);
+  if (!isState(state) || !isHarmless(code)) return { kind: "nothing" };
+  const isIssuer = issuer !== null && isHarmless(issuer) && URL.canParse(issuer);
   return { kind: "code", code: Redacted.make([state, code, ...(isIssuer ? [issuer] : [])].join("|")) };
 };
 

@@ -11,6 +11,8 @@ import type { Questions } from "../../ssh/credentials.ts";
 /** OpenSSH's client cuts an instruction off at 1024 bytes; a banner may be longer. */
 const LONGEST_INSTRUCTION = 1000;
 
+const TERMINAL_COLUMNS = 80;
+
 /** What is shown: a banner before, if there is one, and the questions. */
 export interface Words {
   readonly banner: string | undefined;
@@ -71,8 +73,11 @@ const worded = (instruction: string, prompts: Questions["prompts"], picture?: st
   };
 };
 
-/** Its light parts are drawn, for terminals with a dark background. */
-const qrCode = (link: string): string => renderUnicodeCompact(link, { border: 2 });
+/** Its light parts are drawn, for terminals with a dark background. Of a link that is too long for one, nothing is. */
+const qrCode = (link: string): string | undefined => {
+  const picture = renderUnicodeCompact(link, { border: 2 });
+  return picture.indexOf("\n") > TERMINAL_COLUMNS ? undefined : picture;
+};
 
 const minutes = (millis: number): string => {
   const count = Math.floor(millis / 60_000);

@@ -3,6 +3,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { codeOn, linkIn } from "../../../support/browser-login.ts";
 import { claimsOf, followLink, json, type OidcProvider } from "../../../support/oidc-provider.ts";
+import { freePort } from "../../../support/ports.ts";
 import { codeOf, type Flow, logIn, world } from "./world.ts";
 
 const page = { status: 200, headers: { "content-type": "text/html" }, body: "<h1>Welcome to the wifi</h1>" };
@@ -68,6 +69,22 @@ describe.each<Flow>(["device", "code"])("the %s flow", (flow) => {
     await using here = await world(flow);
     here.provider.change("/.well-known/openid-configuration", answer);
     expect(codeOf(await here.desk.begin().outcome)).toBe(code);
+  });
+
+  it("refuses a provider that nobody can connect to", async () => {
+    await using here = await world(flow, { url: `http://127.0.0.1:${await freePort()}/` });
+    expect(codeOf(await here.desk.begin().outcome)).toBe("OIDC_DISCOVERY_TIMEOUT");
+  });
+
+  it("waits for a provider that is slow, and tells the user so", async () => {
+    await using here = await world(flow, {}, {}, { authTimeout: "15s" });
+    const login = here.desk.begin();
+    const told = login.banner();
+    here.provider.change("/.well-known/openid-configuration", async (_, original) => {
+      expect(await told).toContain("does not answer yet");
+      return original();
+    });
+    expect(codeOf(await logIn(login, flow))).toBe("granted");
   });
 
   it("refuses the description of another issuer", async () => {

@@ -47,6 +47,17 @@ describe.each<Flow>(["device", "code"])("the %s flow", (flow) => {
     expect(codeOf(await logIn(here.desk.begin(), flow))).toBe("OIDC_REQUIRED_SCOPE_NOT_GRANTED");
   });
 
+  it("refuses who doesn't grant openid, the scope that nobody configures", async () => {
+    await using here = await world(flow);
+    here.provider.amend("/token", { scope: "profile email" });
+    expect(await logIn(here.desk.begin(), flow)).toMatchObject({
+      refusal: { code: "OIDC_REQUIRED_SCOPE_NOT_GRANTED", details: { missing: "openid" } },
+    });
+    here.provider.change("/token", undefined);
+    const unticked = await logIn(here.desk.begin(), flow, { grants: ["profile", "email"] });
+    expect(codeOf(unticked)).not.toBe("granted");
+  });
+
   it("refuses who declines at the provider", async () => {
     await using here = await world(flow);
     expect(codeOf(await logIn(here.desk.begin(), flow, { denies: true }))).toBe("AUTH_FAILED");
@@ -66,6 +77,22 @@ describe.each<Flow>(["device", "code"])("the %s flow", (flow) => {
       expect(codeOf(outcome)).toBe(code);
       if (outcome.kind === "granted") expect(outcome.identity.authenticatedUsername).toBe(value);
     }
+  });
+
+  it("marks tokens as sensitive, and nothing else", async () => {
+    await using here = await world(flow);
+    const outcome = await logIn(here.desk.begin(), flow);
+    if (outcome.kind === "refused") throw new Error(outcome.refusal.message);
+    const sensitive = Object.entries(outcome.identity.metadata).filter(([, value]) => value.sensitive);
+    expect(sensitive.map(([name]) => name).sort()).toEqual(["OIDC_TOKEN", "oauth2_access_token"]);
+  });
+
+  it("revokes the token of a login that was refused after it was given", async () => {
+    await using here = await world(flow);
+    const login = here.desk.begin();
+    expect(codeOf(await logIn(login, flow, { grants: ["openid"] }))).toBe("OIDC_REQUIRED_SCOPE_NOT_GRANTED");
+    await login.end();
+    expect(here.provider.revoked).toHaveLength(1);
   });
 
   it("revokes the token when the connection ends, and not before", async () => {

@@ -74,6 +74,8 @@ describe("the page", () => {
   it.each([
     [{}, 400],
     [{ state: "call +1 555 0100", code: "<b>now</b>" }, 400],
+    [{ state: STATE, code: "');alert(1)//" }, 400],
+    [{ state: STATE, code: "{alert(1)}" }, 400],
     [{ state: STATE, error: "access_denied", error_description: "<script>alert(1)</script>" }, 403],
   ])("repeats nothing of %j", async (parameters, status) => {
     const { get } = await serving();
@@ -129,7 +131,8 @@ describe("an operator's own page", () => {
     const failed = await Effect.runPromise(Effect.flip(readTemplate(webroot)));
     expect(failed).toMatchObject({ code: "AUTH_CONFIG_ERROR" });
     expect(failed.message).toContain("{{ if .Code }}");
-    expect(notUnderstood("{{.Code}} {{  .Code }}")).toBeUndefined();
+    expect(notUnderstood("{{.Code}} {{  .Code }} {{- .Code -}} {{/* not {{ end }} */}}")).toBeUndefined();
+    expect(notUnderstood("{{-.Code}}")).toBe("{{-.Code}}");
   });
 
   it.each([
@@ -137,6 +140,7 @@ describe("an operator's own page", () => {
     ["<script>let a = {{ .Code }};</script>", '<script>let a = "\\u003c\\"\\u0026";</script>'],
     ['<script>let a = "{{ .Code }}";</script>', '<script>let a = "\\u003c\\"\\u0026";</script>'],
     ["<script></script>{{ .Code }}", "<script></script>&#60;&#34;&#38;"],
+    ["<p>\n {{- .Code -}}\n</p>{{/* a\ncomment */}}", "<p>&#60;&#34;&#38;</p>"],
   ])("escapes in %j", (template, page) => {
     expect(filled(template, '<"&')).toBe(page);
   });

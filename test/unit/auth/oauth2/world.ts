@@ -33,6 +33,7 @@ export const world = async (
   flow: Flow,
   oidc: Readonly<Record<string, unknown>> = {},
   options: ProviderOptions = {},
+  oauth2: Readonly<Record<string, unknown>> = {},
 ): Promise<World> => {
   const { listen, redirectURI } = await freeRedirect();
   const provider = await startOidcProvider({ redirectUri: redirectURI, ...options });
@@ -51,6 +52,7 @@ export const world = async (
       ...oidc,
     },
     authTimeout: "2s",
+    ...oauth2,
   });
   return {
     provider,
