@@ -18,6 +18,9 @@ export const directory = async (): Promise<Directory> => {
 /** Resident memory of a process in bytes. */
 export const rssBytes = (pid: number): number => kibibytes(`/proc/${pid}/status`, "VmRSS");
 
+/** The most memory in bytes that a process ever had resident. */
+export const peakRssBytes = (pid: number): number => kibibytes(`/proc/${pid}/status`, "VmHWM");
+
 /** Proportional share of memory of a process in bytes: what it shares with others is divided among them. */
 export const pssBytes = (pid: number): number => kibibytes(`/proc/${pid}/smaps_rollup`, "Pss");
 

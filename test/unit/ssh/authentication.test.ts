@@ -4,8 +4,8 @@ import type { Credential } from "../../../machines/facts.ts";
 import type { Link } from "../../../src/ssh/link.ts";
 import { fingerprintOf } from "../../../src/ssh/public-key.ts";
 import { Message, message, Reader } from "../../../src/ssh/wire.ts";
-import { METHODS, PASSWORD, type Script, serve } from "./scripted.ts";
-import { ed25519Key, rsaKey, signedRequest, WireClient } from "./wire-client.ts";
+import { ed25519Key, PASSWORD, rsaKey, signedRequest, WireClient } from "../../support/wire-client.ts";
+import { METHODS, type Script, serve } from "./scripted.ts";
 
 const CONNECTION = "ssh-connection";
 

@@ -3,8 +3,8 @@ import { describe, expect, test } from "vitest";
 import type { SessionRequest } from "../../../machines/session.ts";
 import type { ChannelStreams } from "../../../src/ssh/link.ts";
 import { type Field, Message, message, Reader } from "../../../src/ssh/wire.ts";
+import { WireClient } from "../../support/wire-client.ts";
 import { type Script, serve } from "./scripted.ts";
-import { WireClient } from "./wire-client.ts";
 
 /** Programs are the test's own. */
 const still: Partial<Script> = { run: () => {} };

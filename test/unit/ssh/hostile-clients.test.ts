@@ -3,8 +3,9 @@ import type { Socket } from "node:net";
 import { describe, expect, test } from "vitest";
 import type { ChannelStreams } from "../../../src/ssh/link.ts";
 import { Message } from "../../../src/ssh/wire.ts";
-import { rawSocket, serve } from "./scripted.ts";
-import { WireClient } from "./wire-client.ts";
+import { rawSocket } from "../../support/sockets.ts";
+import { WireClient } from "../../support/wire-client.ts";
+import { serve } from "./scripted.ts";
 
 const MEGABYTE = 2 ** 20;
 

@@ -7,7 +7,8 @@ import { transcriptOf } from "../../support/command.ts";
 import { generateKey, type Key } from "../../support/keys.ts";
 import { dbclient, paramiko, plink } from "../../support/other-clients.ts";
 import { SshClient, type SshOptions } from "../../support/ssh.ts";
-import { PASSWORD, readHostKey, type ScriptedOptions, type ScriptedServer, serve } from "./scripted.ts";
+import { PASSWORD } from "../../support/wire-client.ts";
+import { readHostKey, type ScriptedOptions, type ScriptedServer, serve } from "./scripted.ts";
 
 let directory: string;
 const keys: Record<string, Key> = {};

@@ -2,8 +2,8 @@
 import { once } from "node:events";
 import { expect, test } from "vitest";
 import { Message, message } from "../../../src/ssh/wire.ts";
-import { PASSWORD, serve } from "./scripted.ts";
-import { ed25519Key, signedRequest, WireClient } from "./wire-client.ts";
+import { ed25519Key, PASSWORD, signedRequest, WireClient } from "../../support/wire-client.ts";
+import { serve } from "./scripted.ts";
 
 const CONVERSATIONS = Number(process.env["BERTH_TEST_CONVERSATIONS"] ?? 300);
 const MESSAGES = 12;

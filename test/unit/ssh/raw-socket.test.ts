@@ -3,8 +3,9 @@ import { once } from "node:events";
 import kex from "ssh2/lib/protocol/kex.js";
 import { describe, expect, test } from "vitest";
 import { Message, message, uint32 } from "../../../src/ssh/wire.ts";
-import { everything, PASSWORD, rawSocket, serve } from "./scripted.ts";
-import { WireClient } from "./wire-client.ts";
+import { everything, rawSocket } from "../../support/sockets.ts";
+import { PASSWORD, WireClient } from "../../support/wire-client.ts";
+import { serve } from "./scripted.ts";
 
 /** What no server of ours offers. */
 const oldOffer = () => {

@@ -4,9 +4,6 @@
  */
 import { spawn } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
-import { once } from "node:events";
-import { connect, type Socket } from "node:net";
-import { pipeline } from "node:stream";
 import { Effect, Exit, Redacted, Schema, Scope } from "effect";
 import { onTestFinished } from "vitest";
 import type { AuthenticationRequested } from "../../../machines/authentication.ts";
@@ -18,8 +15,7 @@ import { HostKey } from "../../../src/ssh/host-key.ts";
 import type { Link } from "../../../src/ssh/link.ts";
 import { type SshServerOptions, sshServer } from "../../../src/ssh/server.ts";
 import { type MemoryLog, memoryLogger } from "../../support/memory-logger.ts";
-
-export const PASSWORD = "right";
+import { PASSWORD } from "../../support/wire-client.ts";
 
 /** What the machines would decide. */
 export interface Script {
@@ -188,29 +184,4 @@ const followRequest = (request: SessionRequest, channel: number, link: Link, scr
   }
   link.openStreams(channel);
   script.run(request.program, channel, link);
-};
-
-/** A socket that is connected to the server and destroyed when the test is over. */
-export const rawSocket = async ({ host, port }: ScriptedServer): Promise<Socket> => {
-  const socket = connect({ host, port, noDelay: true });
-  onTestFinished(() => void socket.destroy());
-  await once(socket, "connect");
-  socket.on("error", () => {});
-  return socket;
-};
-
-/** Everything the server said until it closed the socket. */
-export const everything = async (socket: Socket): Promise<Buffer> => {
-  const chunks: Buffer[] = [];
-  socket.on("data", (chunk: Buffer) => chunks.push(chunk));
-  await new Promise<void>((resolve) =>
-    pipeline(
-      socket,
-      async (source) => {
-        for await (const _ of source);
-      },
-      () => resolve(),
-    ),
-  );
-  return Buffer.concat(chunks);
 };

@@ -7,7 +7,8 @@ import { algorithmsOf } from "../../../src/ssh/algorithms.ts";
 import { type SocketOffer, type SshServerOptions, sshServer } from "../../../src/ssh/server.ts";
 import { hasNativeCrypto, prepareTransport } from "../../../src/ssh/ssh2-extension.ts";
 import { memoryLogger } from "../../support/memory-logger.ts";
-import { everything, newHostKey, rawSocket, serve } from "./scripted.ts";
+import { everything, rawSocket } from "../../support/sockets.ts";
+import { newHostKey, serve } from "./scripted.ts";
 
 const listen = async (address: string, options: Partial<SshServerOptions> = {}) => {
   const scope = await Effect.runPromise(Scope.make());

@@ -5,9 +5,11 @@ import { connect, type Socket } from "node:net";
 import Protocol, { type ProtocolOptions } from "ssh2/lib/protocol/Protocol.js";
 import utils from "ssh2/lib/protocol/utils.js";
 import { onTestFinished } from "vitest";
-import { writePublicKey } from "../../../src/ssh/public-key.ts";
-import { type Field, Message, message, Reader, string } from "../../../src/ssh/wire.ts";
-import { PASSWORD } from "./scripted.ts";
+import { writePublicKey } from "../../src/ssh/public-key.ts";
+import { type Field, Message, message, Reader, string } from "../../src/ssh/wire.ts";
+
+/** The password that `login` gives. */
+export const PASSWORD = "right";
 
 /** What a client gives in SSH_MSG_CHANNEL_OPEN when a test doesn't care. */
 const WINDOW_BYTES = 2 ** 20;
@@ -68,10 +70,13 @@ export class WireClient {
   }
 
   /** Connects, exchanges keys and logs in with the right password. */
-  static async login(server: { readonly host: string; readonly port: number }): Promise<WireClient> {
+  static async login(
+    server: { readonly host: string; readonly port: number },
+    username = "jane",
+  ): Promise<WireClient> {
     const client = await WireClient.connect(server);
     await client.beginAuthentication();
-    client.send(Message.USERAUTH_REQUEST, "jane", "ssh-connection", "password", false, PASSWORD);
+    client.offerPassword(username);
     await client.next(Message.USERAUTH_SUCCESS);
     return client;
   }
@@ -107,6 +112,11 @@ export class WireClient {
   async beginAuthentication(): Promise<void> {
     this.send(Message.SERVICE_REQUEST, "ssh-userauth");
     await this.next(Message.SERVICE_ACCEPT);
+  }
+
+  /** Sends a request for password authentication, with the right one, and doesn't wait for the answer. */
+  offerPassword(username: string): void {
+    this.send(Message.USERAUTH_REQUEST, username, "ssh-connection", "password", false, PASSWORD);
   }
 
   /** Opens a session channel, `sender` on this side; gives its number on the server's side. */

@@ -1,0 +1,36 @@
+/** Sockets of clients that don't speak SSH, or not to the end. */
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { pipeline } from "node:stream";
+import { onTestFinished } from "vitest";
+
+/** A socket that is connected to the server and destroyed when the test is over. */
+export const rawSocket = async ({
+  host,
+  port,
+}: {
+  readonly host: string;
+  readonly port: number;
+}): Promise<Socket> => {
+  const socket = connect({ host, port, noDelay: true });
+  onTestFinished(() => void socket.destroy());
+  await once(socket, "connect");
+  socket.on("error", () => {});
+  return socket;
+};
+
+/** Everything the server said until it closed the socket. */
+export const everything = async (socket: Socket): Promise<Buffer> => {
+  const chunks: Buffer[] = [];
+  socket.on("data", (chunk: Buffer) => chunks.push(chunk));
+  await new Promise<void>((resolve) =>
+    pipeline(
+      socket,
+      async (source) => {
+        for await (const _ of source);
+      },
+      () => resolve(),
+    ),
+  );
+  return Buffer.concat(chunks);
+};
