@@ -97,6 +97,7 @@ export type DisconnectReason =
   | "byApplication"
   | "noMoreAuthMethodsAvailable"
   | "protocolError"
+  | "keyExchangeFailed"
   | "connectionLost";
 
 interface IdentityOfConnection {
@@ -115,7 +116,7 @@ const provisioningOf = (context: ConnectionContext): Provisioning => {
 };
 
 const graceExpired = (loginGraceMillis: number): Refusal => ({
-  code: "SSH_HANDSHAKE_FAILED",
+  code: "SSH_LOGIN_GRACE_EXPIRED",
   level: "notice",
   userMessage: "Logging in took too long. Please connect again.",
   message: "The client did not log in within the grace time",
@@ -171,6 +172,8 @@ const disconnectReasonOf = (refusal: Refusal | undefined): DisconnectReason => {
       return "noMoreAuthMethodsAvailable";
     case "SSH_DECODE_FAILED":
       return "protocolError";
+    case "SSH_HANDSHAKE_FAILED":
+      return "keyExchangeFailed";
     case "SSH_KEEPALIVE_NORESP":
       return "connectionLost";
     default:

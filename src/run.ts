@@ -18,6 +18,7 @@ import type { Logger } from "./log/logger.ts";
 import { type Log, openLog } from "./log/open.ts";
 import { DEMO_USER, type QuickStart, quickStart } from "./quick-start.ts";
 import { loadHostKeys } from "./ssh/host-keys.ts";
+import { mlKem768 } from "./ssh/ml-kem.ts";
 import { sshServer } from "./ssh/server.ts";
 import { hasNativeCrypto } from "./ssh/ssh2-extension.ts";
 
@@ -97,6 +98,9 @@ const open = (
         "ssh2's native cryptography is not built: transfers are 3 to 5 times slower. Install python3, make and g++ and run npm ci again.",
       );
     }
+    logger.debug("SSH_ML_KEM", "The implementation of ML-KEM for post-quantum key exchanges", {
+      implementation: mlKem768.implementation,
+    });
     const hostKeys = yield* loadHostKeys(config.ssh, logger);
     const { authenticator, authorize } = yield* authenticatorOf(config.auth, logger, httpClient);
     const request =

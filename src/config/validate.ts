@@ -5,6 +5,7 @@
 import { Duration, Effect } from "effect";
 import type { Finding, Path } from "./diagnostic.ts";
 import { dockerFindings } from "./docker-rules.ts";
+import { obsoleteAlgorithms } from "./obsolete-algorithms.ts";
 import { readSecretPem } from "./pem.ts";
 import type { Config, PerConnection } from "./schema.ts";
 import type { AuthWebhook, KeyboardInteractive } from "./sections/auth.ts";
@@ -66,7 +67,7 @@ const ssh = (config: Config["ssh"]) => {
   if (Duration.toMillis(loginGraceTime) < 0) {
     found.push({ path: ["loginGraceTime"], message: "must not be negative; 0 switches it off" });
   }
-  found.push(...notEmpty({ kex, macs }));
+  found.push(...notEmpty({ kex, macs }), ...obsoleteAlgorithms(config));
   const unreadable = hostkeys.map((key, index) => readable(["hostkeys", index], readSecretPem(key)));
   return Effect.map(Effect.all(unreadable), (keys) => [...found, ...keys.flat()]);
 };

@@ -4,6 +4,7 @@ import { Effect } from "effect";
 import constants from "ssh2/lib/protocol/constants.js";
 import type { Ssh } from "../config/sections/ssh.ts";
 import { failure } from "../failure.ts";
+import { HYBRID_KEX } from "./hybrid-key-exchange.ts";
 import type { Algorithms } from "./ssh2-extension.ts";
 
 export class AlgorithmUnavailable extends failure(
@@ -43,7 +44,7 @@ export const algorithmsOf = ({
   macs,
 }: Pick<Ssh, "kex" | "ciphers" | "macs">): Effect.Effect<Algorithms, AlgorithmUnavailable> =>
   Effect.all({
-    kex: supported("kex", kex, constants.SUPPORTED_KEX),
+    kex: supported("kex", kex, [HYBRID_KEX, ...constants.SUPPORTED_KEX]),
     ciphers: supported("ciphers", ciphers, constants.SUPPORTED_CIPHER),
     macs: supported("macs", macs, constants.SUPPORTED_MAC),
   });

@@ -31,6 +31,7 @@ const LONGEST_QUOTE = 200;
 /** RFC 4253 section 11.1. */
 const reasonCodes: Readonly<Record<DisconnectReason, number>> = {
   protocolError: 2,
+  keyExchangeFailed: 3,
   connectionLost: 10,
   byApplication: 11,
   noMoreAuthMethodsAvailable: 14,

@@ -10,13 +10,17 @@ export const keepAliveLost: Refusal = {
   details: {},
 };
 
-/** What was thrown while a client's bytes were read. Before the first keys it is the internet's usual noise. */
+/**
+ * What was thrown while a client's bytes were read. Before the first keys it is the internet's usual noise; later,
+ * ssh2 marks what goes wrong when keys are exchanged again.
+ */
 export const brokenBy = (error: unknown, clientVersion: string, hasKeys: boolean): Refusal => {
-  const { message, name } = error instanceof Error ? error : new Error(String(error));
-  const details = { error: message, clientVersion };
+  const failed: Error & { readonly level?: unknown } =
+    error instanceof Error ? error : new Error(String(error));
+  const details = { error: failed.message, clientVersion };
   // Other classes of errors (TypeError and its like) are not the client's doing.
-  const isBug = name !== "Error";
-  return hasKeys
+  const isBug = failed.name !== "Error";
+  return hasKeys && failed.level !== "handshake"
     ? {
         code: "SSH_DECODE_FAILED",
         level: isBug ? "error" : "notice",

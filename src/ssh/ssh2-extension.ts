@@ -1,6 +1,7 @@
 /**
  * The SSH transport layer (RFC 4253) as ssh2 implements it: identification, key exchange, encryption. Everything
- * that reaches into ssh2's insides is in this file, and it works with the version that it was written for only.
+ * that reaches into ssh2's insides is in this file and in hybrid-key-exchange.ts, and works with the version that it
+ * was written for only.
  *
  * ssh2's own server is not used: it disconnects clients for methods it doesn't know, loses terminal modes and the
  * bytes of commands, and has its own ideas of channels. The layers above are src/ssh/user-authentication.ts and
@@ -18,6 +19,7 @@ import kex, { type KexInit } from "ssh2/lib/protocol/kex.js";
 import Protocol, { type Negotiated, type SigningKey } from "ssh2/lib/protocol/Protocol.js";
 import utils from "ssh2/lib/protocol/utils.js";
 import { failure } from "../failure.ts";
+import { useHybridKeyExchange } from "./hybrid-key-exchange.ts";
 import { PacketMemory, Padding } from "./packet-memory.ts";
 import { Message, message, Reader } from "./wire.ts";
 
@@ -179,6 +181,7 @@ export class Transport {
       },
     });
     this.#protocol = protocol;
+    useHybridKeyExchange(protocol, settings.offer);
 
     const onKeyExchange = protocol._onPayload;
     protocol._onPayload = (payload) => {

@@ -8,7 +8,7 @@ declare module "ssh2/lib/protocol/Protocol.js" {
   }
 
   export interface Negotiated {
-    readonly kex: string;
+    kex: string;
     readonly serverHostKey: string;
     readonly cs: NegotiatedDirection;
     readonly sc: NegotiatedDirection;
@@ -36,6 +36,24 @@ declare module "ssh2/lib/protocol/Protocol.js" {
     readonly messageHandlers: {
       readonly DISCONNECT?: (protocol: Protocol, reason: number, text: string) => void;
     };
+  }
+
+  /** One exchange of keys, of a server or a client. */
+  export interface KeyExchange {
+    readonly negotiated: Negotiated;
+    readonly sessionID: Buffer;
+    remoteExtInfoEnabled: boolean;
+    readonly _sentNEWKEYS: boolean;
+    /** The peer's SSH_MSG_KEXINIT, which is part of the exchange hash. */
+    _remoteKexinit: Buffer;
+    /** Its method, for messages of errors. */
+    type: string;
+    /** The peer's public value as it is hashed. */
+    convertPublicKey(value: Buffer): Buffer;
+    /** Our public value. A server is asked after `computeSecret`. */
+    getPublicKey(): Buffer;
+    /** The shared secret, as it is hashed behind its length. */
+    computeSecret(value: Buffer): Buffer | Error;
   }
 
   /** What a decryptor's caller does next: nothing means "go on with the next packet". */
@@ -67,9 +85,11 @@ declare module "ssh2/lib/protocol/Protocol.js" {
     readonly _kexinit: Buffer | undefined;
     /** Payloads that wait for a key exchange to end. */
     readonly _queue: readonly Buffer[] | undefined;
-    readonly _kex:
-      | { readonly sessionID: Buffer; remoteExtInfoEnabled: boolean; readonly _sentNEWKEYS: boolean }
-      | undefined;
+    _kex: KeyExchange | undefined;
+    readonly _server: boolean;
+    _offer: KexInit;
+    /** Called with the peer's identification, when `_decipher` is there. */
+    _onHeader: (header: unknown) => void;
     _skipNextInboundPacket: boolean;
     readonly _packetRW: {
       readonly write: {
@@ -97,6 +117,7 @@ declare module "ssh2/lib/protocol/kex.js" {
       readonly cs: Direction;
       readonly sc: Direction;
     });
+    readonly lists: { readonly kex: { readonly array: readonly string[]; readonly buffer: Buffer } };
   }
   const kex: { KexInit: typeof KexInit };
 

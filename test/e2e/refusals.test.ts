@@ -248,7 +248,7 @@ describe("a server that is down", () => {
     expect(refused.stderr).toContain("Logging in took too long.");
     const { details } = await daemon.log.next("CONFIG_BACKEND_ERROR", (line) => line.level === "error");
     expect(details).toMatchObject({ username: "demo", reason: "HTTP_CLIENT_CONNECTION_FAILED" });
-    await daemon.log.next("SSH_HANDSHAKE_FAILED", { username: "demo" });
+    await daemon.log.next("SSH_LOGIN_GRACE_EXPIRED", { username: "demo" });
 
     await using _ = await openWebhookServer(byPath({ "/config": answer({ config: {} }) }), port);
     expect(await login(daemon.target({ password: PASSWORD }), "echo in")).toMatchObject({

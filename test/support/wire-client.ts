@@ -2,9 +2,11 @@
 import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import type { KexInit } from "ssh2/lib/protocol/kex.js";
 import Protocol, { type ProtocolOptions } from "ssh2/lib/protocol/Protocol.js";
 import utils from "ssh2/lib/protocol/utils.js";
 import { onTestFinished } from "vitest";
+import { useHybridKeyExchange } from "../../src/ssh/hybrid-key-exchange.ts";
 import { writePublicKey } from "../../src/ssh/public-key.ts";
 import { type Field, Message, message, Reader, string } from "../../src/ssh/wire.ts";
 
@@ -20,10 +22,11 @@ export class WireClient {
   /** Every message of the server, in order, but those of key exchanges. */
   readonly received: Buffer[] = [];
   readonly #protocol: Protocol;
+  readonly #offer: KexInit;
   readonly #watchers = new Set<() => void>();
   #taken = 0;
   #isClosed = false;
-  #hasKeys = false;
+  #exchanges = 0;
 
   private constructor(socket: Socket, options: Partial<ProtocolOptions>) {
     this.socket = socket;
@@ -34,12 +37,14 @@ export class WireClient {
       onError: () => socket.destroy(),
       onHeader: () => {},
       onHandshakeComplete: () => {
-        this.#hasKeys = true;
+        this.#exchanges++;
         this.#wake();
       },
       messageHandlers: {},
       ...options,
     });
+    this.#offer = this.#protocol._offer;
+    useHybridKeyExchange(this.#protocol, this.#offer);
     const onKeyExchange = this.#protocol._onPayload;
     this.#protocol._onPayload = (payload) => {
       if (payload[0] === Message.KEXINIT) return onKeyExchange(payload);
@@ -65,7 +70,7 @@ export class WireClient {
     onTestFinished(() => void socket.destroy());
     await once(socket, "connect");
     const client = new WireClient(socket, options);
-    await client.#until(() => client.#hasKeys);
+    await client.#until(() => client.#exchanges > 0);
     return client;
   }
 
@@ -107,6 +112,20 @@ export class WireClient {
 
   rekey(): void {
     this.#protocol.rekey();
+  }
+
+  /** Exchanges keys again, and offers something else than before. */
+  async rekeyBy({ lists }: KexInit): Promise<void> {
+    const before = this.#exchanges;
+    Object.assign(this.#offer.lists, lists);
+    this.#protocol._offer = this.#offer;
+    this.#protocol.rekey();
+    await this.#until(() => this.#exchanges > before);
+  }
+
+  /** The method of the last key exchange. */
+  get method(): string | undefined {
+    return this.#protocol._kex?.negotiated.kex;
   }
 
   async beginAuthentication(): Promise<void> {

@@ -12,6 +12,7 @@ import {
 } from "../codecs.ts";
 
 const kexAlgorithms = [
+  "mlkem768x25519-sha256",
   "curve25519-sha256@libssh.org",
   "ecdh-sha2-nistp521",
   "ecdh-sha2-nistp384",
@@ -87,6 +88,7 @@ const serverVersionPattern = /^SSH-2\.0-[!-,.-~]+( [a-zA-Z0-9 _.-]+)?$/;
 
 /**
  * - `serverVersion`: the identification string (RFC 4253 section 4.2), without CR and LF, at most 253 characters.
+ * - `kex`: the reference's, and Berth's own post-quantum `mlkem768x25519-sha256` in front of them.
  * - `hostkeys`: private keys as PEM text or paths of files.
  * - `clientAliveInterval`: how often a silent client is asked for a sign of life; 0 never.
  * - `clientAliveCountMax`: after how many unanswered questions it is disconnected.
@@ -106,7 +108,7 @@ export const Ssh = Schema.Struct({
     "SSH-2.0-ContainerSSH",
   ),
   ciphers: defaulted(cipherList, defaultCiphers),
-  kex: defaulted(listOf(oneOf(kexAlgorithms)), kexAlgorithms.slice(0, 4)),
+  kex: defaulted(listOf(oneOf(kexAlgorithms)), kexAlgorithms.slice(0, 5)),
   macs: defaulted(listOf(oneOf(macs)), macs.slice(0, 2)),
   banner: defaulted(Schema.String, ""),
   hostkeys: defaulted(Schema.Array(SecretPem), []),

@@ -8,7 +8,7 @@ export const ssh = area(
     SSH_START_FAILED: "The SSH server could not be started.",
     SSH_CONNECTED: "A client has connected.",
     SSH_DISCONNECTED: "A connection has ended.",
-    SSH_HANDSHAKE_FAILED: "A client did not get as far as being logged in.",
+    SSH_HANDSHAKE_FAILED: "A client and the server did not agree on keys and ciphers.",
     SSH_HANDSHAKE_SUCCESSFUL: "A client is logged in.",
     SSH_AUTH_UNAVAILABLE: "A client asked for a way of logging in that is not offered.",
     SSH_AUTH_FAILED: "A client was refused in one try to log in.",
@@ -34,12 +34,14 @@ export const ssh = area(
   },
   {
     SSH_KEX_COMPLETED: "A client and the server have agreed on keys and ciphers.",
+    SSH_LOGIN_GRACE_EXPIRED: "A client was not logged in within ssh.loginGraceTime.",
     SSH_STARTUPS_EXCEEDED: "A connection was turned away because too many others have not logged in yet.",
     SSH_ACCEPT_FAILED: "A client could not be accepted, usually because too many files are open.",
     SSH_SHUTTING_DOWN: "A connection was refused or ended because the daemon is stopping.",
     SSH_RELEASE_FAILED: "What a connection had used was not given back in time.",
     SSH_STREAM_FAILED: "The bytes between a channel and its program stopped flowing.",
     SSH_NO_NATIVE_CRYPTO: "Native cryptography is missing, which makes transfers several times slower.",
+    SSH_ML_KEM: "Which implementation of ML-KEM takes part in post-quantum key exchanges.",
     SSH_HOST_KEY_EXPOSED: "A host key's file can be read by others than its owner.",
   },
 );

@@ -85,7 +85,7 @@ describe("a login that is not completed", () => {
     await using here = await startWorld("device", { keyboardInteractive: { loginGraceTime: "2s" } });
     await using terminal = await here.ssh("echo in");
     await terminal.ending;
-    const { details } = await here.daemon.log.next("SSH_HANDSHAKE_FAILED");
+    const { details } = await here.daemon.log.next("SSH_LOGIN_GRACE_EXPIRED");
     expect(details).toMatchObject({ loginGraceSeconds: 2 });
   });
 

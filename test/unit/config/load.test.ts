@@ -122,7 +122,7 @@ health: {enable: perhaps, client: {timout: 1s}}
     ).toEqual([
       'berth.yaml:2:3: ssh.lisen: unknown key (did you mean "listen"?)',
       "berth.yaml:3:3: ssh.listen: expected an address such as 0.0.0.0:2222 or [::]:2222",
-      "berth.yaml:4:39: ssh.kex[1]: expected one of curve25519-sha256@libssh.org, ecdh-sha2-nistp521, ecdh-sha2-nistp384, ecdh-sha2-nistp256, diffie-hellman-group14-sha1, diffie-hellman-group1-sha1",
+      "berth.yaml:4:39: ssh.kex[1]: expected one of mlkem768x25519-sha256, curve25519-sha256@libssh.org, ecdh-sha2-nistp521, ecdh-sha2-nistp384, ecdh-sha2-nistp256, diffie-hellman-group14-sha1, diffie-hellman-group1-sha1",
       "berth.yaml:9:7: auth.users[0].authorizedKeys: expected a list",
       "berth.yaml:10:7: auth.users[1].name: is missing",
       "berth.yaml:12:3: log.level: expected one of debug, info, notice, warning, error, crit, alert, emerg, or a number from 0 (emerg) to 7 (debug)",

@@ -78,7 +78,7 @@ describe("the time for a login", () => {
     expect(isEntering()).toBe(false);
     expect(logged).toEqual([
       "SSH_KEX_COMPLETED",
-      "SSH_HANDSHAKE_FAILED",
+      "SSH_LOGIN_GRACE_EXPIRED",
       "Logging in took too long. Please connect again.",
     ]);
   });

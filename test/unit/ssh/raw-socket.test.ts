@@ -2,9 +2,10 @@ import { createECDH } from "node:crypto";
 import { once } from "node:events";
 import kex from "ssh2/lib/protocol/kex.js";
 import { describe, expect, test } from "vitest";
-import { Message, message, uint32 } from "../../../src/ssh/wire.ts";
+import { Message, message } from "../../../src/ssh/wire.ts";
 import { everything, rawSocket } from "../../support/sockets.ts";
 import { PASSWORD, WireClient } from "../../support/wire-client.ts";
+import { KEX_ECDH_INIT, KEX_ECDH_REPLY, packet } from "./key-exchange-client.ts";
 import { serve } from "./scripted.ts";
 
 /** What no server of ours offers. */
@@ -12,21 +13,6 @@ const oldOffer = () => {
   const direction = { cipher: ["aes128-ctr"], mac: ["hmac-sha2-256"], compress: ["none"], lang: [] };
   const lists = { kex: ["diffie-hellman-group1-sha1"], serverHostKey: ["ssh-ed25519"] };
   return new kex.KexInit({ ...lists, cs: direction, sc: direction });
-};
-
-/** RFC 5656 section 7.1. */
-const KEX_ECDH_INIT = 30;
-const KEX_ECDH_REPLY = 31;
-
-/** A packet before there are keys (RFC 4253 section 6). */
-const packet = (payload: Buffer): Buffer => {
-  const padding = 8 + (-(5 + payload.length) & 7);
-  return Buffer.concat([
-    uint32(1 + payload.length + padding),
-    Buffer.of(padding),
-    payload,
-    Buffer.alloc(padding),
-  ]);
 };
 
 const IDENTIFICATION = "SSH-2.0-test_client\r\n";

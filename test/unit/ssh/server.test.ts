@@ -133,6 +133,7 @@ describe("what is prepared", () => {
   test("the defaults offer the reference's algorithms, and the standard's name of curve25519", async () => {
     expect(await Effect.runPromise(algorithmsOf(Schema.decodeUnknownSync(Ssh)({})))).toEqual({
       kex: [
+        "mlkem768x25519-sha256",
         "curve25519-sha256",
         "curve25519-sha256@libssh.org",
         "ecdh-sha2-nistp521",
