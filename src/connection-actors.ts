@@ -8,12 +8,14 @@ import type { Identity, LogLine, Attempt as MachineAttempt, PublicKeyCredential 
 import { kubernetesMachine } from "../machines/kubernetes.ts";
 import { processMachine } from "../machines/process.ts";
 import { type JudgedRequest, sessionMachine } from "../machines/session.ts";
+import { sshProxyMachine } from "../machines/sshproxy.ts";
 import { type Attempt, type Authenticator, type Authorize, PublicKeyRefused } from "./auth/authenticator.ts";
 import { browserLoginWith, type LoginResources } from "./auth/oauth2/actors.ts";
 import type { BrowserLogins } from "./auth/oauth2/configured.ts";
 import { type DockerEngines, dockerBackend } from "./backend/docker/backend.ts";
 import { type KubernetesClusters, kubernetesBackend } from "./backend/kubernetes/backend.ts";
 import { processBackend } from "./backend/process/backend.ts";
+import { sshProxyBackend } from "./backend/sshproxy/backend.ts";
 import type { Configure } from "./configure.ts";
 import type { Connections } from "./connections.ts";
 import { type Failure, failure } from "./failure.ts";
@@ -180,6 +182,7 @@ export const connectionWith = ({
       docker: dockerMachine.provide(dockerBackend({ engines: docker, resources })),
       kubernetes: kubernetesMachine.provide(kubernetesBackend({ clusters: kubernetes, resources })),
       process: processMachine.provide(processBackend({ resources })),
+      sshproxy: sshProxyMachine.provide(sshProxyBackend({ resources })),
       authorize: fromEffect(({ identity }) => authorize?.(identity) ?? Effect.succeed(identity)),
       configure: fromEffect(({ connectionId, identity }) =>
         Effect.tap(configure(identity), ({ settings }) =>

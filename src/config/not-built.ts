@@ -20,13 +20,11 @@ const sections: ReadonlyArray<NotBuilt> = [
   { path: ["metrics"], inUse: enabled },
   { path: ["audit"], inUse: enabled },
   { path: ["geoip"], inUse: ({ provider }) => !isZero(provider) && provider !== "dummy" },
-  { path: ["sshproxy"], inUse: ({ server }, { backend }) => !isZero(server) || backend === "sshproxy" },
   { path: ["auth", "password", "kerberos"], inUse: method("password", "kerberos") },
   { path: ["auth", "gssapi", "kerberos"], inUse: method("gssapi", "kerberos") },
 ];
 
 const values: ReadonlyArray<{ readonly path: Path; readonly value: string }> = [
-  { path: ["backend"], value: "sshproxy" },
   { path: ["auth", "password", "method"], value: "kerberos" },
   { path: ["auth", "gssapi", "method"], value: "kerberos" },
 ];
