@@ -27,7 +27,7 @@ const complaintsOf = (page: Page, provider: OidcProvider): string[] => {
 };
 
 const sizes = {
-  desktop: { viewport: { width: 1280, height: 800 } },
+  desktop: { viewport: { width: 900, height: 600 } },
   phone: { viewport: { width: 375, height: 667 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true },
 };
 
