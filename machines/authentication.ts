@@ -14,6 +14,7 @@ import {
   type Refusal,
   refusalOf,
 } from "./facts.ts";
+import { type KerberosLogin, type KerberosOutcome, kerberosMachine } from "./kerberos.ts";
 import { type OidcOutcome, oidcMachine } from "./oidc.ts";
 import { required, requiredAction } from "./required.ts";
 
@@ -21,6 +22,8 @@ export interface AuthenticationInput {
   readonly connectionId: string;
   /** The methods that are configured, in the order in which they are offered. */
   readonly methods: readonly AuthenticationMethod[];
+  /** Those of the methods that are for Kerberos to decide: passwords may be, GSS-API always is. */
+  readonly kerberosMethods: readonly AuthenticationMethod[];
   readonly attemptLimit: number;
 }
 
@@ -90,6 +93,14 @@ const interactiveAttemptOf = (context: AuthenticationContext): Attempt<Interacti
   return { ...rest, credential };
 };
 
+const kerberosLoginOf = (context: AuthenticationContext): KerberosLogin => {
+  const { credential, ...rest } = attemptOf(context);
+  if (credential.method !== "password" && credential.method !== "gssapi-with-mic") {
+    throw new Error(`a ${credential.method} attempt is not for Kerberos`);
+  }
+  return { ...rest, credential };
+};
+
 /** Index of a key in `acceptableKeys`; the fingerprint comes first because a user name may hold anything. */
 const keyIndex = (context: AuthenticationContext): string => {
   const { credential, username } = keyAttemptOf(context);
@@ -154,6 +165,7 @@ export const authenticationMachine = setup({
     askForKey: required<Identity, Attempt<PublicKeyCredential>>("askForKey"),
     verifySignature: required<void, Attempt<PublicKeyCredential>>("verifySignature"),
     oidc: oidcMachine,
+    kerberos: kerberosMachine,
   },
   actions: {
     answerFailure: requiredAction<{ connectionId: string; methods: readonly AuthenticationMethod[] }>(
@@ -175,7 +187,7 @@ export const authenticationMachine = setup({
       identity: undefined,
     })),
     keepIdentity: assign((_, identity: Identity) => ({ identity })),
-    keepOutcome: assign((_, outcome: OidcOutcome) =>
+    keepOutcome: assign((_, outcome: OidcOutcome | KerberosOutcome) =>
       outcome.kind === "granted" ? { identity: outcome.identity } : { refusal: outcome.refusal },
     ),
     keepKey: assign(({ context }, identity: Identity) => ({
@@ -192,16 +204,20 @@ export const authenticationMachine = setup({
       { requested, method }: { requested: AuthenticationRequested; method: AuthenticationMethod },
     ) =>
       requested.method === method && requested.credential !== undefined && context.methods.includes(method),
+    isForKerberos: ({ context }, { method, credential }: AuthenticationRequested) =>
+      credential !== undefined &&
+      context.methods.some((offered) => offered === method && context.kerberosMethods.includes(offered)),
     isKnownKey: ({ context }) => keyIndex(context) in context.acceptableKeys,
     isSigned: ({ context }) => keyAttemptOf(context).credential.signed,
-    isIdentified: (_, { kind }: OidcOutcome) => kind === "granted",
+    isIdentified: (_, { kind }: OidcOutcome | KerberosOutcome) => kind === "granted",
     isExhausted: ({ context }) => context.failures >= context.attemptLimit,
     /** A client tries its keys by itself: nobody wants to read a sentence about each that doesn't fit. */
     hasWordsForAPerson: ({ context }) =>
       context.refusal?.userMessage !== "" &&
       (context.identity !== undefined ||
         context.attempt?.credential.method === "password" ||
-        context.attempt?.credential.method === "keyboard-interactive"),
+        context.attempt?.credential.method === "keyboard-interactive" ||
+        context.attempt?.credential.method === "gssapi-with-mic"),
   },
 }).createMachine({
   id: "authentication",
@@ -224,6 +240,11 @@ export const authenticationMachine = setup({
           {
             guard: { type: "asksForMethods", params: ({ event }) => event },
             actions: { type: "answerFailure", params: ({ context }) => context },
+          },
+          {
+            guard: { type: "isForKerberos", params: ({ event }) => event },
+            target: "askingKerberos",
+            actions: { type: "keepAttempt", params: ({ event }) => event },
           },
           {
             guard: { type: "mayTry", params: ({ event }) => ({ requested: event, method: "password" }) },
@@ -307,6 +328,29 @@ export const authenticationMachine = setup({
       invoke: {
         src: "oidc",
         input: ({ context }) => interactiveAttemptOf(context),
+        onDone: [
+          {
+            guard: { type: "isIdentified", params: ({ event }) => event.output },
+            target: "awaitingVerdict",
+            actions: { type: "keepOutcome", params: ({ event }) => event.output },
+          },
+          { target: "failing", actions: { type: "keepOutcome", params: ({ event }) => event.output } },
+        ],
+        onError: { target: "failing", actions: { type: "keepReason", params: ({ event }) => event } },
+      },
+      on: {
+        "authentication.abandoned": {
+          target: "failing",
+          actions: { type: "keepReason", params: { error: abandoned } },
+        },
+      },
+    },
+
+    /** A ticket, or a password that a KDC knows. */
+    askingKerberos: {
+      invoke: {
+        src: "kerberos",
+        input: ({ context }) => kerberosLoginOf(context),
         onDone: [
           {
             guard: { type: "isIdentified", params: ({ event }) => event.output },

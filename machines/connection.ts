@@ -28,13 +28,14 @@ import { kubernetesMachine } from "./kubernetes.ts";
 import { processMachine } from "./process.ts";
 import { required, requiredAction, requiredGuard } from "./required.ts";
 import { type SessionEnded, type SessionRequest, sessionMachine } from "./session.ts";
-import { sshProxyMachine } from "./sshproxy.ts";
 
 export interface ConnectionInput {
   readonly connectionId: string;
   /** `address:port` of the client. */
   readonly remoteAddress: string;
   readonly methods: readonly AuthenticationMethod[];
+  /** Those of the methods that are for Kerberos to decide. */
+  readonly kerberosMethods: readonly AuthenticationMethod[];
   readonly attemptLimit: number;
   /** Whether an authorization webhook is configured. */
   readonly authorizes: boolean;
@@ -214,7 +215,6 @@ const connection = setup({
     docker: dockerMachine,
     kubernetes: kubernetesMachine,
     process: processMachine,
-    sshproxy: sshProxyMachine,
     authorize: required<Identity, IdentityOfConnection>("authorize"),
     configure: required<{ identity: Identity; settings: Settings }, IdentityOfConnection>("configure"),
     release: required<void, { connectionId: string }>("release"),
@@ -510,7 +510,6 @@ export const connectionMachine = compound.createMachine({
             { guard: { type: "runsOn", params: { backend: "docker" } }, target: "docker" },
             { guard: { type: "runsOn", params: { backend: "kubernetes" } }, target: "kubernetes" },
             { guard: { type: "runsOn", params: { backend: "process" } }, target: "process" },
-            { guard: { type: "runsOn", params: { backend: "sshproxy" } }, target: "sshproxy" },
             {
               target: "#connection.refusing",
               actions: [
@@ -545,17 +544,6 @@ export const connectionMachine = compound.createMachine({
         process: {
           invoke: {
             src: "process",
-            input: ({ context }) => provisioningOf(context),
-            onDone: {
-              target: "settled",
-              actions: { type: "keepEnvironment", params: ({ event }) => event.output },
-            },
-            onError: { target: "settled", actions: { type: "fail", params: ({ event }) => event } },
-          },
-        },
-        sshproxy: {
-          invoke: {
-            src: "sshproxy",
             input: ({ context }) => provisioningOf(context),
             onDone: {
               target: "settled",

@@ -26,9 +26,6 @@ export interface DockerPlan {
 /** An image that the Engine has. */
 export interface LocalImage {
   readonly id: string;
-  /** Its own words to start a container with: the entry point, then a command that can be replaced. */
-  readonly entryPoint: readonly string[];
-  readonly command: readonly string[];
 }
 
 /** What an image or a container offers to start and signal programs with. */
@@ -71,14 +68,10 @@ export interface ContainerRequest extends Provisioning {
   readonly container: ContainerFacts;
 }
 
-/** What programs are started in: a container, or in session mode a new one of this image for each. */
-export type Place =
-  | { readonly kind: "container"; readonly container: ContainerFacts }
-  | { readonly kind: "image"; readonly image: LocalImage };
-
+/** `tooling` and `container` are missing in session mode: its containers are made for each program. */
 export interface OpeningRequest extends Provisioning {
-  readonly place: Place;
-  readonly tooling: Tooling;
+  readonly tooling: Tooling | undefined;
+  readonly container: ContainerFacts | undefined;
 }
 
 const planOf = ({ plan }: DockerContext): DockerPlan => {
@@ -95,20 +88,6 @@ const containerRequest = (context: DockerContext): ContainerRequest => {
   if (context.container === undefined) throw new Error("there is no container yet");
   return { ...context, container: context.container };
 };
-
-const toolingOf = ({ tooling }: DockerContext): Tooling => {
-  if (tooling === undefined) throw new Error("neither image nor container has been looked into yet");
-  return tooling;
-};
-
-const openingRequest = (context: DockerContext): OpeningRequest => ({
-  ...context,
-  place:
-    planOf(context).mode === "session"
-      ? { kind: "image", image: imageRequest(context).image }
-      : { kind: "container", container: containerRequest(context).container },
-  tooling: toolingOf(context),
-});
 
 const imageAbsent = (context: DockerContext): Refusal => ({
   code: "DOCKER_IMAGE_NOT_PRESENT",
@@ -170,14 +149,14 @@ export const dockerMachine = setup({
     awaitContainer: required<void, ContainerRequest>("awaitContainer"),
     /** Marks a persistent container as in use; undefined when it was gone before that. */
     claimContainer: required<ContainerFacts | undefined, ContainerRequest>("claimContainer"),
-    createContainer: required<CreationOutcome, Provisioning & { readonly tooling: Tooling }>(
+    createContainer: required<CreationOutcome, Provisioning & { readonly tooling: Tooling | undefined }>(
       "createContainer",
     ),
     startContainer: required<void, ContainerRequest>("startContainer"),
     resumeContainer: required<void, ContainerRequest>("resumeContainer"),
     discardContainer: required<void, ContainerRequest>("discardContainer"),
     inspectContainer: required<Tooling, ContainerRequest>("inspectContainer"),
-    writeFiles: required<void, ContainerRequest & { readonly tooling: Tooling }>("writeFiles"),
+    writeFiles: required<void, ContainerRequest & { readonly tooling: Tooling | undefined }>("writeFiles"),
     openEnvironment: required<Environment, OpeningRequest>("openEnvironment"),
   },
   actions: {
@@ -232,7 +211,7 @@ export const dockerMachine = setup({
       initial: "choosingPolicy",
       onDone: [
         { guard: { type: "isMode", params: "session" }, target: "opening" },
-        { target: "container.creating" },
+        { target: "container.inspectingImage" },
       ],
       states: {
         choosingPolicy: {
@@ -250,7 +229,7 @@ export const dockerMachine = setup({
             onDone: [
               {
                 guard: { type: "exists", params: ({ event }) => event.output },
-                target: "inspecting",
+                target: "present",
                 actions: assign(({ event }) => ({ image: event.output })),
               },
               {
@@ -269,7 +248,7 @@ export const dockerMachine = setup({
             onDone: [
               {
                 guard: { type: "exists", params: ({ event }) => event.output },
-                target: "inspecting",
+                target: "present",
                 actions: assign(({ event }) => ({ image: event.output })),
               },
               { target: "pullingMissing" },
@@ -321,7 +300,7 @@ export const dockerMachine = setup({
             onDone: [
               {
                 guard: { type: "exists", params: ({ event }) => event.output },
-                target: "inspecting",
+                target: "present",
                 actions: assign(({ event }) => ({ image: event.output })),
               },
               {
@@ -329,15 +308,6 @@ export const dockerMachine = setup({
                 actions: assign(({ context }) => ({ refusal: imageVanished(context) })),
               },
             ],
-            onError: refused,
-          },
-        },
-        /** How programs are started in it depends on what it holds. */
-        inspecting: {
-          invoke: {
-            src: "inspectImage",
-            input: ({ context }) => imageRequest(context),
-            onDone: { target: "present", actions: assign(({ event }) => ({ tooling: event.output })) },
             onError: refused,
           },
         },
@@ -410,10 +380,19 @@ export const dockerMachine = setup({
             { target: "settling" },
           ],
         },
+        /** Which idle command will work depends on what the image holds. */
+        inspectingImage: {
+          invoke: {
+            src: "inspectImage",
+            input: ({ context }) => imageRequest(context),
+            onDone: { target: "creating", actions: assign(({ event }) => ({ tooling: event.output })) },
+            onError: refused,
+          },
+        },
         creating: {
           invoke: {
             src: "createContainer",
-            input: ({ context }) => ({ ...context, tooling: toolingOf(context) }),
+            input: ({ context }) => context,
             onDone: [
               { guard: { type: "isNameTaken", params: ({ event }) => event.output }, target: "lookingUp" },
               {
@@ -474,7 +453,7 @@ export const dockerMachine = setup({
     writingFiles: {
       invoke: {
         src: "writeFiles",
-        input: ({ context }) => ({ ...containerRequest(context), tooling: toolingOf(context) }),
+        input: ({ context }) => ({ ...containerRequest(context), tooling: context.tooling }),
         onDone: { target: "opening" },
         onError: refused,
       },
@@ -482,7 +461,7 @@ export const dockerMachine = setup({
     opening: {
       invoke: {
         src: "openEnvironment",
-        input: ({ context }) => openingRequest(context),
+        input: ({ context }) => context,
         onDone: { target: "ready", actions: assign(({ event }) => ({ environment: event.output })) },
         onError: refused,
       },

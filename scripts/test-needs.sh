@@ -24,6 +24,16 @@ e2e         putty-tools            plink
 e2e         dropbear-bin           dbclient
 e2e         bubblewrap             bwrap
 e2e         chromium               chromium
+kerberos    openssh-client         ssh
+kerberos    bubblewrap             bwrap
+kerberos    python3-paramiko       /usr/lib/python3/dist-packages/paramiko
+kerberos    python3-gssapi         /usr/lib/python3/dist-packages/gssapi
+kerberos    python3-pyasn1         /usr/lib/python3/dist-packages/pyasn1
+kerberos    putty-tools            plink
+kerberos    krb5-kdc               krb5kdc
+kerberos    krb5-admin-server      kadmin.local
+kerberos    krb5-user              kinit
+kerberos    faketime               faketime
 docker      root                   -
 docker      openssh-client         ssh
 docker      docker.io              dockerd
@@ -51,7 +61,7 @@ if [ "${1:-}" = --check ]; then
   check=true
   shift
 fi
-wanted=${*:-unit e2e docker kubernetes}
+wanted=${*:-unit e2e kerberos docker kubernetes}
 PATH=$PATH:/usr/sbin:/sbin
 
 has() {

@@ -8,14 +8,14 @@ import type { Identity, LogLine, Attempt as MachineAttempt, PublicKeyCredential 
 import { kubernetesMachine } from "../machines/kubernetes.ts";
 import { processMachine } from "../machines/process.ts";
 import { type JudgedRequest, sessionMachine } from "../machines/session.ts";
-import { sshProxyMachine } from "../machines/sshproxy.ts";
 import { type Attempt, type Authenticator, type Authorize, PublicKeyRefused } from "./auth/authenticator.ts";
+import { kerberosLoginWith } from "./auth/kerberos/actors.ts";
+import type { KerberosLogins } from "./auth/kerberos/configured.ts";
 import { browserLoginWith, type LoginResources } from "./auth/oauth2/actors.ts";
 import type { BrowserLogins } from "./auth/oauth2/configured.ts";
 import { type DockerEngines, dockerBackend } from "./backend/docker/backend.ts";
 import { type KubernetesClusters, kubernetesBackend } from "./backend/kubernetes/backend.ts";
 import { processBackend } from "./backend/process/backend.ts";
-import { sshProxyBackend } from "./backend/sshproxy/backend.ts";
 import type { Configure } from "./configure.ts";
 import type { Connections } from "./connections.ts";
 import { type Failure, failure } from "./failure.ts";
@@ -38,6 +38,7 @@ export interface ConnectionSources {
   readonly authorize: Authorize | undefined;
   /** Missing when nobody logs in with a browser. */
   readonly browserLogins: BrowserLogins | undefined;
+  readonly kerberosLogins: KerberosLogins;
   readonly configure: Configure;
   readonly docker: DockerEngines;
   readonly kubernetes: KubernetesClusters;
@@ -57,6 +58,7 @@ export const connectionWith = ({
   authenticator,
   authorize,
   browserLogins,
+  kerberosLogins,
   configure,
   docker,
   kubernetes,
@@ -106,6 +108,7 @@ export const connectionWith = ({
       askForKey: fromEffect(askForKey),
       verifySignature: fromEffect(verifySignature),
       ...(browserLogins !== undefined && { oidc: browserLoginWith(browserLogins, loginResourcesOf) }),
+      kerberos: kerberosLoginWith(kerberosLogins, loginResourcesOf),
     },
     actions: {
       log,
@@ -182,7 +185,6 @@ export const connectionWith = ({
       docker: dockerMachine.provide(dockerBackend({ engines: docker, resources })),
       kubernetes: kubernetesMachine.provide(kubernetesBackend({ clusters: kubernetes, resources })),
       process: processMachine.provide(processBackend({ resources })),
-      sshproxy: sshProxyMachine.provide(sshProxyBackend({ resources })),
       authorize: fromEffect(({ identity }) => authorize?.(identity) ?? Effect.succeed(identity)),
       configure: fromEffect(({ connectionId, identity }) =>
         Effect.tap(configure(identity), ({ settings }) =>

@@ -6,6 +6,7 @@ import { type DaemonInput, type DaemonOutcome, daemonMachine } from "../machines
 import { type AuthenticationMethod, type Refusal, refusalOf } from "../machines/facts.ts";
 import { type ServiceEvent, type ServiceInput, serviceMachine } from "../machines/service.ts";
 import type { Authenticator } from "./auth/authenticator.ts";
+import type { KerberosLogins } from "./auth/kerberos/configured.ts";
 import type { BrowserLogins } from "./auth/oauth2/configured.ts";
 import type { Config } from "./config/schema.ts";
 import { type ConnectionSources, connectionWith } from "./connection-actors.ts";
@@ -75,9 +76,8 @@ export const startDaemon = (sources: DaemonSources): Daemon => {
       actions: {
         log: (_, { line }) => logger.log(line.level, line.code, line.message, line.details),
         admit: (_, { connectionId }) => {
-          const toMachine = (event: ConnectionEvent): void => tell(connectionId, event);
-          const link = offers.get(connectionId)?.admit(toMachine);
-          if (link !== undefined) connections.open(link, toMachine);
+          const offer = offers.get(connectionId);
+          if (offer !== undefined) connections.open(offer.admit((event) => tell(connectionId, event)));
         },
         turnAway: (_, { connectionId }) => offers.get(connectionId)?.turnAway(),
         abandon: (_, { connectionId }) => connections.abandon(connectionId),
@@ -95,14 +95,15 @@ export const startDaemon = (sources: DaemonSources): Daemon => {
 };
 
 const inputOf = (
-  { config, authenticator, authorize, browserLogins }: DaemonSources,
+  { config, authenticator, authorize, browserLogins, kerberosLogins }: DaemonSources,
   services: readonly string[],
 ): DaemonInput => ({
   services,
   startups: config.ssh.maxStartups,
   drainMillis: Duration.toMillis(DRAIN_TIMEOUT),
   connection: {
-    methods: methodsOf(authenticator, browserLogins),
+    methods: methodsOf(authenticator, browserLogins, kerberosLogins),
+    kerberosMethods: kerberosMethodsOf(kerberosLogins),
     attemptLimit: ATTEMPT_LIMIT,
     authorizes: authorize !== undefined,
     loginGraceMillis: graceMillis(config.ssh.loginGraceTime),
@@ -118,10 +119,19 @@ const graceMillis = (grace: Duration.Duration): number => Duration.toMillis(grac
 const methodsOf = (
   authenticator: Authenticator,
   browserLogins: BrowserLogins | undefined,
+  kerberosLogins: KerberosLogins,
 ): readonly AuthenticationMethod[] => [
+  ...(kerberosLogins.gssapi === undefined ? [] : (["gssapi-with-mic"] as const)),
   ...(authenticator.publicKey === undefined ? [] : (["publickey"] as const)),
   ...(browserLogins === undefined ? [] : (["keyboard-interactive"] as const)),
-  ...(authenticator.password === undefined ? [] : (["password"] as const)),
+  ...(authenticator.password === undefined && kerberosLogins.password === undefined
+    ? []
+    : (["password"] as const)),
+];
+
+const kerberosMethodsOf = ({ password, gssapi }: KerberosLogins): readonly AuthenticationMethod[] => [
+  ...(gssapi === undefined ? [] : (["gssapi-with-mic"] as const)),
+  ...(password === undefined ? [] : (["password"] as const)),
 ];
 
 /** The daemon's own end, a crash of the root actor included: that is a bug, and the process must not outlive it. */

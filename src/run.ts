@@ -1,6 +1,7 @@
 /** Runs a configuration as a daemon: opens what it names, starts the root actor, obeys signals, gives everything back. */
 import { Effect, Redacted, type Scope } from "effect";
 import { authenticatorOf } from "./auth/configured.ts";
+import { kerberosLogins } from "./auth/kerberos/configured.ts";
 import { browserLogins } from "./auth/oauth2/configured.ts";
 import { openDocker } from "./backend/docker/backend.ts";
 import { openKubernetes, startKubernetes } from "./backend/kubernetes/backend.ts";
@@ -107,6 +108,7 @@ const open = (
       config.configserver.url === ""
         ? undefined
         : requestConfig(yield* httpClient(config.configserver, logger), config.configserver, logger);
+    const kerberos = yield* kerberosLogins(config.auth, logger);
     const { method, oauth2 } = config.auth.keyboardInteractive;
     const browser = method === "oauth2" ? yield* browserLogins(oauth2, logger) : undefined;
     const listen = (onSocket: Parameters<typeof sshServer>[0]["onSocket"]): Service =>
@@ -125,6 +127,7 @@ const open = (
       authenticator,
       authorize,
       browserLogins: browser,
+      kerberosLogins: kerberos,
       configure: configureFrom(config, request),
       listen,
       services: (isHealthy) => ({

@@ -11,22 +11,15 @@ interface NotBuilt {
 
 const enabled = (section: PlainObject) => section.enable === true;
 
-const method =
-  (name: string, value: string): NotBuilt["inUse"] =>
-  (_, root) =>
-    at(root, ["auth", name, "method"]) === value;
-
 const sections: ReadonlyArray<NotBuilt> = [
   { path: ["metrics"], inUse: enabled },
   { path: ["audit"], inUse: enabled },
   { path: ["geoip"], inUse: ({ provider }) => !isZero(provider) && provider !== "dummy" },
-  { path: ["auth", "password", "kerberos"], inUse: method("password", "kerberos") },
-  { path: ["auth", "gssapi", "kerberos"], inUse: method("gssapi", "kerberos") },
+  { path: ["sshproxy"], inUse: ({ server }, { backend }) => !isZero(server) || backend === "sshproxy" },
 ];
 
 const values: ReadonlyArray<{ readonly path: Path; readonly value: string }> = [
-  { path: ["auth", "password", "method"], value: "kerberos" },
-  { path: ["auth", "gssapi", "method"], value: "kerberos" },
+  { path: ["backend"], value: "sshproxy" },
 ];
 
 /** Top-level sections that are known and not built. */

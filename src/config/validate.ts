@@ -9,7 +9,6 @@ import { obsoleteAlgorithms } from "./obsolete-algorithms.ts";
 import { readSecretPem } from "./pem.ts";
 import type { Config, PerConnection } from "./schema.ts";
 import type { AuthWebhook, KeyboardInteractive } from "./sections/auth.ts";
-import { sshProxyFindings, sshProxyKeys } from "./sshproxy-rules.ts";
 import {
   type Findings,
   httpClient,
@@ -19,6 +18,7 @@ import {
   prefixed,
   under,
 } from "./validate-http.ts";
+import { kerberos } from "./validate-kerberos.ts";
 import { oauth2 } from "./validate-oauth2.ts";
 
 /** Everything that is wrong with a configuration, files included. */
@@ -32,7 +32,6 @@ export const validate = (config: Config): Effect.Effect<Findings> =>
         config.configserver.url === "" ? Effect.succeed([]) : httpClient(config.configserver),
       ),
       under("health", health(config.health)),
-      under("sshproxy", config.backend === "sshproxy" ? sshProxyKeys(config.sshproxy) : Effect.succeed([])),
       // The configuration server may complete what the file leaves open, so that is judged for each connection.
       Effect.succeed(config.configserver.url === "" ? validatePerConnection(config) : []),
     ]),
@@ -40,12 +39,10 @@ export const validate = (config: Config): Effect.Effect<Findings> =>
   );
 
 /** What is wrong with what one connection gets: of the backends, only the chosen one is looked at. */
-export const validatePerConnection = ({ backend, process, docker, sshproxy }: PerConnection): Findings => {
+export const validatePerConnection = ({ backend, process, docker }: PerConnection): Findings => {
   switch (backend) {
     case "docker":
       return prefixed("docker", dockerFindings(docker));
-    case "sshproxy":
-      return prefixed("sshproxy", sshProxyFindings(sshproxy));
     case "process":
       return prefixed("process", absolutePaths(process));
     default:
@@ -98,8 +95,14 @@ const auth = ({ password, publicKey, keyboardInteractive, gssapi, authz, users }
   const webhooks = Object.entries({ ...methods, authz })
     .filter(([, { method }]) => method === "webhook")
     .map(([name, section]) => under(name, under("webhook", authWebhook(section.webhook))));
+  const byKerberos = Object.entries({ password, gssapi })
+    .filter(([, { method }]) => method === "kerberos")
+    .map(([name, section]) => under(name, under("kerberos", kerberos(section.kerberos))));
   const interactive = under("keyboardInteractive", keyboardInteractiveFindings(keyboardInteractive));
-  return Effect.map(Effect.all([...webhooks, interactive]), (all) => [...found, ...all.flat()]);
+  return Effect.map(Effect.all([...webhooks, ...byKerberos, interactive]), (all) => [
+    ...found,
+    ...all.flat(),
+  ]);
 };
 
 const keyboardInteractiveFindings = ({ method, oauth2: options, loginGraceTime }: KeyboardInteractive) => {

@@ -7,13 +7,18 @@ import type { Area } from "./codes/area.ts";
 import * as backends from "./codes/backends.ts";
 import * as connections from "./codes/connections.ts";
 import * as daemon from "./codes/daemon.ts";
+import * as kerberos from "./codes/kerberos.ts";
 import * as oauth2 from "./codes/oauth2.ts";
 
 export type { Area } from "./codes/area.ts";
 
-export const areas = { ...daemon, ...connections, ...oauth2, ...backends } as const satisfies Readonly<
-  Record<string, Area>
->;
+export const areas = {
+  ...daemon,
+  ...connections,
+  ...kerberos,
+  ...oauth2,
+  ...backends,
+} as const satisfies Readonly<Record<string, Area>>;
 
 type Areas = typeof areas;
 

@@ -239,7 +239,10 @@ export class SshConnection implements Link {
         this.#authentication.userAuthenticationRequested(payload);
         break;
       case Message.USERAUTH_INFO_RESPONSE:
-        this.#authentication.answersReceived(payload);
+      case Message.USERAUTH_GSSAPI_EXCHANGE_COMPLETE:
+      case Message.USERAUTH_GSSAPI_ERRTOK:
+      case Message.USERAUTH_GSSAPI_MIC:
+        this.#authentication.methodMessageReceived(payload);
         break;
       default:
         this.#receivedOfConnection(type, payload);

@@ -7,6 +7,7 @@ import type { AuthenticationAbandoned, AuthenticationRequested } from "../../mac
 import type { AuthenticationMethod, Credential } from "../../machines/facts.ts";
 import type { Logger } from "../log/logger.ts";
 import { InteractionEnded, type Questions } from "./credentials.ts";
+import { GssapiExchange, offersKerberos, signedData } from "./gssapi-exchange.ts";
 import { canSignWith, fingerprintOf, isSignatureOf, readPublicKey } from "./public-key.ts";
 import { decodeUtf8, isPlainText, Message, message, ProtocolError, Reader, string } from "./wire.ts";
 
@@ -30,6 +31,8 @@ export interface AuthenticationPort {
 /** One SSH_MSG_USERAUTH_REQUEST. */
 interface Request {
   readonly username: string;
+  /** As it was sent. */
+  readonly usernameBytes: Buffer;
   readonly method: string;
   /** The message, read up to the method's own fields. */
   readonly reader: Reader;
@@ -42,6 +45,8 @@ interface Attempt {
   readonly probe?: readonly [algorithm: string, blob: Buffer];
   /** Questions that wait for SSH_MSG_USERAUTH_INFO_RESPONSE. */
   asked?: Asked | undefined;
+  /** The messages of gssapi-with-mic. */
+  readonly gssapi?: GssapiExchange;
   /** The client began another attempt in the middle of this one: its end is not to be answered (section 5.1). */
   isAbandoned?: boolean;
 }
@@ -85,11 +90,12 @@ export class UserAuthentication {
     if (this.#isDone) return;
     if (!this.#hasBegun) throw new ProtocolError("authentication was not asked for");
     const reader = new Reader(payload);
-    const username = this.#readUsername(reader.string());
+    const usernameBytes = reader.string();
+    const username = this.#readUsername(usernameBytes);
     const service = reader.name();
     const method = reader.name();
     if (service !== "ssh-connection") throw new ProtocolError("the client asked for an unknown service");
-    const request = { username: username ?? "", method, reader, payload };
+    const request = { username: username ?? "", usernameBytes, method, reader, payload };
     const attempt = this.#attempt;
     if (attempt === undefined) {
       this.#begin(request);
@@ -98,32 +104,39 @@ export class UserAuthentication {
     if (this.#waiting.push(request) > MOST_WAITING) {
       throw new ProtocolError("too many authentication requests at once");
     }
-    if (attempt.method === "keyboard-interactive") {
+    if (attempt.method === "keyboard-interactive" || attempt.method === "gssapi-with-mic") {
       attempt.isAbandoned = true;
-      this.#endQuestions(attempt, "The client began another attempt");
+      this.#endInteraction(attempt, "The client began another attempt");
       this.#port.requested({ type: "authentication.abandoned" });
     }
   }
 
+  /** One of the messages 60 to 79, which mean what the method at hand makes of them (RFC 4252 section 6). */
+  methodMessageReceived(payload: Buffer): void {
+    const gssapi = this.#attempt?.gssapi;
+    if (gssapi !== undefined) gssapi.receive(payload);
+    else if (payload[0] === Message.USERAUTH_INFO_RESPONSE) this.#answersReceived(payload);
+  }
+
   /** SSH_MSG_USERAUTH_INFO_RESPONSE (RFC 4256 section 3.4). */
-  answersReceived(payload: Buffer): void {
+  #answersReceived(payload: Buffer): void {
     const attempt = this.#attempt;
     const asked = attempt?.asked;
     // Answers may cross with the end of their questions on the wire.
     if (attempt === undefined || asked === undefined) return;
     const answers = readAnswers(new Reader(payload), asked.count);
     if (answers === undefined) {
-      this.#endQuestions(attempt, "The answers do not fit the questions, or are not UTF-8");
+      this.#endInteraction(attempt, "The answers do not fit the questions, or are not UTF-8");
       return;
     }
     attempt.asked = undefined;
     asked.answer(answers);
   }
 
-  /** The connection is over: nobody answers questions any more. */
+  /** The connection is over: nobody answers any more. */
   close(): void {
     this.#waiting.length = 0;
-    if (this.#attempt !== undefined) this.#endQuestions(this.#attempt, "The client is gone");
+    if (this.#attempt !== undefined) this.#endInteraction(this.#attempt, "The client is gone");
     this.#attempt = undefined;
   }
 
@@ -156,6 +169,7 @@ export class UserAuthentication {
     const attempt = this.#attempt;
     if (attempt === undefined || this.#isDone) return;
     this.#attempt = undefined;
+    attempt.gssapi?.end("The attempt is over");
     if (!attempt.isAbandoned) this.#port.send(payload);
     const next = this.#waiting.shift();
     if (next !== undefined) this.#begin(next);
@@ -170,6 +184,10 @@ export class UserAuthentication {
   }
 
   #attemptOf({ method, reader, payload }: Request): Attempt {
+    if (method === "gssapi-with-mic") {
+      const gssapi = new GssapiExchange((answer) => this.#port.send(answer));
+      return { method, gssapi };
+    }
     if (method !== "publickey") return { method };
     const fields = new Reader(payload, reader.position);
     return fields.boolean() ? { method } : { method, probe: [fields.name(), fields.string()] };
@@ -184,6 +202,8 @@ export class UserAuthentication {
         return this.#publicKeyOf(request);
       case "keyboard-interactive":
         return { method: "keyboard-interactive", ask: (questions) => this.#ask(attempt, questions) };
+      case "gssapi-with-mic":
+        return this.#gssapiOf(request, attempt);
       default:
         return undefined;
     }
@@ -229,6 +249,20 @@ export class UserAuthentication {
     };
   }
 
+  #gssapiOf({ reader, usernameBytes }: Request, { gssapi }: Attempt): Credential | undefined {
+    if (gssapi === undefined) return undefined;
+    if (!offersKerberos(reader)) {
+      this.#refused("The client offers no GSS-API mechanism that is supported");
+      return undefined;
+    }
+    return {
+      method: "gssapi-with-mic",
+      exchange: (token) => gssapi.exchange(token),
+      showError: (error) => gssapi.showError(error),
+      signedData: () => signedData(this.#port.sessionId(), usernameBytes),
+    };
+  }
+
   #ask(attempt: Attempt, questions: Questions): Promise<readonly Redacted.Redacted<string>[]> {
     return new Promise((resolve, reject) => {
       const { title, instruction, prompts } = questions;
@@ -243,10 +277,11 @@ export class UserAuthentication {
     });
   }
 
-  #endQuestions(attempt: Attempt, reason: string): void {
+  #endInteraction(attempt: Attempt, reason: string): void {
     const { asked } = attempt;
     attempt.asked = undefined;
     asked?.end(new InteractionEnded({ message: reason }));
+    attempt.gssapi?.end(reason);
   }
 
   #readUsername(bytes: Buffer): string | undefined {

@@ -30,8 +30,7 @@ export interface TestEngine extends AsyncDisposable {
   readonly start: () => Promise<void>;
 }
 
-/** `more`: further arguments of dockerd. */
-export const startEngine = async (more: ReadonlyArray<string> = []): Promise<TestEngine> => {
+export const startEngine = async (): Promise<TestEngine> => {
   const home = await directory();
   const socketPath = join(home.path, "docker.sock");
   const docker = new Dockerode({ socketPath });
@@ -43,7 +42,6 @@ export const startEngine = async (more: ReadonlyArray<string> = []): Promise<Tes
       ...["--data-root", join(home.path, "data")],
       ...["--exec-root", join(home.path, "exec")],
       ...["--pidfile", join(home.path, "docker.pid")],
-      ...more,
       ...[
         "--bridge",
         "none",
@@ -75,9 +73,7 @@ export const startEngine = async (more: ReadonlyArray<string> = []): Promise<Tes
     socketPath,
     docker,
     image: async (name, options) => {
-      const answer = await docker.importImage(await imageArchive(options), {
-        changes: options?.changes ?? [],
-      });
+      const answer = await docker.importImage(await imageArchive(options));
       const id = await new Promise<string>((resolve, reject) => {
         docker.modem.followProgress(answer, (error: Error | null, output: Array<{ status?: string }>) =>
           error === null ? resolve(output.at(-1)?.status ?? "") : reject(error),

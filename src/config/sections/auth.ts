@@ -14,6 +14,7 @@
 import { Schema } from "effect";
 import { defaulted, GoDuration, GoDurationOrZero, oneOf, Secret, section } from "../codecs.ts";
 import { httpClientFields } from "../http.ts";
+import { Kerberos } from "./kerberos.ts";
 import { OAuth2 } from "./oauth2.ts";
 
 /** `authTimeout`: how long answers other than 200 are retried. */
@@ -38,8 +39,9 @@ export type User = typeof User.Type;
 
 /** An empty `method` is the method of SSH authentication switched off: it is not offered to clients. */
 const Password = Schema.Struct({
-  method: defaulted(oneOf(["", "webhook", "users"]), ""),
+  method: defaulted(oneOf(["", "webhook", "kerberos", "users"]), ""),
   webhook: section(AuthWebhook),
+  kerberos: section(Kerberos),
 });
 
 const PublicKey = Schema.Struct({
@@ -56,7 +58,10 @@ export const KeyboardInteractive = Schema.Struct({
 
 export type KeyboardInteractive = typeof KeyboardInteractive.Type;
 
-const Gssapi = Schema.Struct({ method: defaulted(Schema.Literal(""), "") });
+const Gssapi = Schema.Struct({
+  method: defaulted(oneOf(["", "kerberos"]), ""),
+  kerberos: section(Kerberos),
+});
 
 /** Without a method every authenticated user is authorized. */
 const Authorization = Schema.Struct({

@@ -94,12 +94,21 @@ describe("the configuration of an empty file", () => {
     });
   });
 
+  const kerberos = {
+    keytab: "/etc/krb5.keytab",
+    acceptor: "any",
+    configPath: "/etc/krb5.conf",
+    enforceUsername: true,
+    credentialCachePath: "/tmp/krb5cc",
+    clockSkew: "5m0s",
+  };
+
   it("has the reference's auth section with every method off, and no users", () => {
     expect(written.auth).toEqual({
-      password: { method: "", webhook },
+      password: { method: "", webhook, kerberos },
       publicKey: { method: "", webhook },
       keyboardInteractive: { method: "", oauth2, loginGraceTime: "5m0s" },
-      gssapi: { method: "" },
+      gssapi: { method: "", kerberos },
       authz: { method: "", webhook },
       users: [],
     });
@@ -139,7 +148,7 @@ describe("the configuration of an empty file", () => {
 
 describe("the settings of a connection", () => {
   it("are the part of the configuration that a connection can have of its own", () => {
-    const { backend, log, docker, kubernetes, sshproxy, process, security } = defaults;
-    expect(settingsOf(defaults)).toEqual({ backend, log, docker, kubernetes, sshproxy, process, security });
+    const { backend, log, docker, kubernetes, process, security } = defaults;
+    expect(settingsOf(defaults)).toEqual({ backend, log, docker, kubernetes, process, security });
   });
 });

@@ -29,6 +29,7 @@ const refused: Refusal = {
 const conversation = (
   options: {
     readonly methods?: readonly AuthenticationMethod[];
+    readonly kerberosMethods?: readonly AuthenticationMethod[];
     readonly password?: (attempt: Attempt) => Promise<Identity>;
     readonly key?: (attempt: Attempt<PublicKeyCredential>) => Promise<Identity>;
     readonly signature?: () => Promise<void>;
@@ -66,7 +67,12 @@ const conversation = (
     invoke: {
       id: "authentication",
       src: "machine",
-      input: { connectionId: "c1", methods: options.methods ?? ["publickey", "password"], attemptLimit: 6 },
+      input: {
+        connectionId: "c1",
+        methods: options.methods ?? ["publickey", "password"],
+        kerberosMethods: options.kerberosMethods ?? [],
+        attemptLimit: 6,
+      },
       onDone: { actions: ({ event }) => void said.push(`outcome ${event.output.kind}`) },
     },
     on: {

@@ -44,6 +44,7 @@ const connect = () => {
         connectionId: "c1",
         remoteAddress: "127.0.0.1:1",
         methods: ["keyboard-interactive", "password"],
+        kerberosMethods: [],
         attemptLimit: 6,
         authorizes: false,
         loginGraceMillis: MINUTE,
