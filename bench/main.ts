@@ -5,12 +5,13 @@
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { must } from "../test/support/command.ts";
+import { docker } from "./docker.ts";
 import { login } from "./login.ts";
 import { type Benchmark, type Row, ratio, type Section, type Settings } from "./measure.ts";
 import { memory } from "./memory.ts";
 import { throughput } from "./throughput.ts";
 
-const benchmarks: ReadonlyArray<Benchmark> = [login, throughput, memory];
+const benchmarks: ReadonlyArray<Benchmark> = [login, throughput, memory, docker];
 
 const usage = `usage: npm run bench -- [--quick] [--noise] [NAME...]
   NAME      run only these: ${benchmarks.map(({ name }) => name).join(", ")}
@@ -30,7 +31,11 @@ const main = async (): Promise<number> => {
   const settings = { quick: values.quick ?? false, noise: values.noise ?? false };
   const chosen = benchmarks.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
   const sections: Section[] = [];
-  for (const { run } of chosen) sections.push(await run(settings, (line) => console.error(`... ${line}`)));
+  for (const { name, lacks, run } of chosen) {
+    const lacking = lacks?.();
+    if (lacking === undefined) sections.push(await run(settings, (line) => console.error(`... ${line}`)));
+    else console.error(`the benchmark ${name} is left out: it needs ${lacking}`);
+  }
   console.log(await machine());
   for (const section of sections) console.log(`\n${table(section, settings)}`);
   return 0;

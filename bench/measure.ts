@@ -35,6 +35,8 @@ export interface Settings {
 /** A benchmark: one file in this directory, named in main.ts. */
 export interface Benchmark {
   readonly name: string;
+  /** What this machine lacks for it; undefined when nothing. */
+  readonly lacks?: () => string | undefined;
   readonly run: (settings: Settings, say: (line: string) => void) => Promise<Section>;
 }
 

@@ -28,6 +28,7 @@ import { kubernetesMachine } from "./kubernetes.ts";
 import { processMachine } from "./process.ts";
 import { required, requiredAction, requiredGuard } from "./required.ts";
 import { type SessionEnded, type SessionRequest, sessionMachine } from "./session.ts";
+import { sshProxyMachine } from "./sshproxy.ts";
 
 export interface ConnectionInput {
   readonly connectionId: string;
@@ -215,6 +216,7 @@ const connection = setup({
     docker: dockerMachine,
     kubernetes: kubernetesMachine,
     process: processMachine,
+    sshproxy: sshProxyMachine,
     authorize: required<Identity, IdentityOfConnection>("authorize"),
     configure: required<{ identity: Identity; settings: Settings }, IdentityOfConnection>("configure"),
     release: required<void, { connectionId: string }>("release"),
@@ -510,6 +512,7 @@ export const connectionMachine = compound.createMachine({
             { guard: { type: "runsOn", params: { backend: "docker" } }, target: "docker" },
             { guard: { type: "runsOn", params: { backend: "kubernetes" } }, target: "kubernetes" },
             { guard: { type: "runsOn", params: { backend: "process" } }, target: "process" },
+            { guard: { type: "runsOn", params: { backend: "sshproxy" } }, target: "sshproxy" },
             {
               target: "#connection.refusing",
               actions: [
@@ -544,6 +547,17 @@ export const connectionMachine = compound.createMachine({
         process: {
           invoke: {
             src: "process",
+            input: ({ context }) => provisioningOf(context),
+            onDone: {
+              target: "settled",
+              actions: { type: "keepEnvironment", params: ({ event }) => event.output },
+            },
+            onError: { target: "settled", actions: { type: "fail", params: ({ event }) => event } },
+          },
+        },
+        sshproxy: {
+          invoke: {
+            src: "sshproxy",
             input: ({ context }) => provisioningOf(context),
             onDone: {
               target: "settled",

@@ -26,6 +26,9 @@ export interface DockerPlan {
 /** An image that the Engine has. */
 export interface LocalImage {
   readonly id: string;
+  /** Its own words to start a container with: the entry point, then a command that can be replaced. */
+  readonly entryPoint: readonly string[];
+  readonly command: readonly string[];
 }
 
 /** What an image or a container offers to start and signal programs with. */
@@ -68,10 +71,14 @@ export interface ContainerRequest extends Provisioning {
   readonly container: ContainerFacts;
 }
 
-/** `tooling` and `container` are missing in session mode: its containers are made for each program. */
+/** What programs are started in: a container, or in session mode a new one of this image for each. */
+export type Place =
+  | { readonly kind: "container"; readonly container: ContainerFacts }
+  | { readonly kind: "image"; readonly image: LocalImage };
+
 export interface OpeningRequest extends Provisioning {
-  readonly tooling: Tooling | undefined;
-  readonly container: ContainerFacts | undefined;
+  readonly place: Place;
+  readonly tooling: Tooling;
 }
 
 const planOf = ({ plan }: DockerContext): DockerPlan => {
@@ -88,6 +95,20 @@ const containerRequest = (context: DockerContext): ContainerRequest => {
   if (context.container === undefined) throw new Error("there is no container yet");
   return { ...context, container: context.container };
 };
+
+const toolingOf = ({ tooling }: DockerContext): Tooling => {
+  if (tooling === undefined) throw new Error("neither image nor container has been looked into yet");
+  return tooling;
+};
+
+const openingRequest = (context: DockerContext): OpeningRequest => ({
+  ...context,
+  place:
+    planOf(context).mode === "session"
+      ? { kind: "image", image: imageRequest(context).image }
+      : { kind: "container", container: containerRequest(context).container },
+  tooling: toolingOf(context),
+});
 
 const imageAbsent = (context: DockerContext): Refusal => ({
   code: "DOCKER_IMAGE_NOT_PRESENT",
@@ -149,14 +170,14 @@ export const dockerMachine = setup({
     awaitContainer: required<void, ContainerRequest>("awaitContainer"),
     /** Marks a persistent container as in use; undefined when it was gone before that. */
     claimContainer: required<ContainerFacts | undefined, ContainerRequest>("claimContainer"),
-    createContainer: required<CreationOutcome, Provisioning & { readonly tooling: Tooling | undefined }>(
+    createContainer: required<CreationOutcome, Provisioning & { readonly tooling: Tooling }>(
       "createContainer",
     ),
     startContainer: required<void, ContainerRequest>("startContainer"),
     resumeContainer: required<void, ContainerRequest>("resumeContainer"),
     discardContainer: required<void, ContainerRequest>("discardContainer"),
     inspectContainer: required<Tooling, ContainerRequest>("inspectContainer"),
-    writeFiles: required<void, ContainerRequest & { readonly tooling: Tooling | undefined }>("writeFiles"),
+    writeFiles: required<void, ContainerRequest & { readonly tooling: Tooling }>("writeFiles"),
     openEnvironment: required<Environment, OpeningRequest>("openEnvironment"),
   },
   actions: {
@@ -211,7 +232,7 @@ export const dockerMachine = setup({
       initial: "choosingPolicy",
       onDone: [
         { guard: { type: "isMode", params: "session" }, target: "opening" },
-        { target: "container.inspectingImage" },
+        { target: "container.creating" },
       ],
       states: {
         choosingPolicy: {
@@ -229,7 +250,7 @@ export const dockerMachine = setup({
             onDone: [
               {
                 guard: { type: "exists", params: ({ event }) => event.output },
-                target: "present",
+                target: "inspecting",
                 actions: assign(({ event }) => ({ image: event.output })),
               },
               {
@@ -248,7 +269,7 @@ export const dockerMachine = setup({
             onDone: [
               {
                 guard: { type: "exists", params: ({ event }) => event.output },
-                target: "present",
+                target: "inspecting",
                 actions: assign(({ event }) => ({ image: event.output })),
               },
               { target: "pullingMissing" },
@@ -300,7 +321,7 @@ export const dockerMachine = setup({
             onDone: [
               {
                 guard: { type: "exists", params: ({ event }) => event.output },
-                target: "present",
+                target: "inspecting",
                 actions: assign(({ event }) => ({ image: event.output })),
               },
               {
@@ -308,6 +329,15 @@ export const dockerMachine = setup({
                 actions: assign(({ context }) => ({ refusal: imageVanished(context) })),
               },
             ],
+            onError: refused,
+          },
+        },
+        /** How programs are started in it depends on what it holds. */
+        inspecting: {
+          invoke: {
+            src: "inspectImage",
+            input: ({ context }) => imageRequest(context),
+            onDone: { target: "present", actions: assign(({ event }) => ({ tooling: event.output })) },
             onError: refused,
           },
         },
@@ -380,19 +410,10 @@ export const dockerMachine = setup({
             { target: "settling" },
           ],
         },
-        /** Which idle command will work depends on what the image holds. */
-        inspectingImage: {
-          invoke: {
-            src: "inspectImage",
-            input: ({ context }) => imageRequest(context),
-            onDone: { target: "creating", actions: assign(({ event }) => ({ tooling: event.output })) },
-            onError: refused,
-          },
-        },
         creating: {
           invoke: {
             src: "createContainer",
-            input: ({ context }) => context,
+            input: ({ context }) => ({ ...context, tooling: toolingOf(context) }),
             onDone: [
               { guard: { type: "isNameTaken", params: ({ event }) => event.output }, target: "lookingUp" },
               {
@@ -453,7 +474,7 @@ export const dockerMachine = setup({
     writingFiles: {
       invoke: {
         src: "writeFiles",
-        input: ({ context }) => ({ ...containerRequest(context), tooling: context.tooling }),
+        input: ({ context }) => ({ ...containerRequest(context), tooling: toolingOf(context) }),
         onDone: { target: "opening" },
         onError: refused,
       },
@@ -461,7 +482,7 @@ export const dockerMachine = setup({
     opening: {
       invoke: {
         src: "openEnvironment",
-        input: ({ context }) => context,
+        input: ({ context }) => openingRequest(context),
         onDone: { target: "ready", actions: assign(({ event }) => ({ environment: event.output })) },
         onError: refused,
       },

@@ -5,19 +5,14 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { build, install, orExit, requireNode, root, SetupError } from "./setup.mjs";
+import { build, compile, install, orExit, requireNode, root } from "./setup.mjs";
 
 await orExit(() => {
   requireNode();
   install();
-  spawnSync(join(root, "scripts/test-needs.sh"), ["e2e"], { stdio: "inherit" });
+  spawnSync(join(root, "scripts/test-needs.sh"), ["e2e", "docker"], { stdio: "inherit" });
   build();
-  const tsc = join(root, "node_modules/typescript/bin/tsc");
-  const { status, stdout } = spawnSync(process.execPath, [tsc, "-p", "tsconfig.bench.json"], {
-    cwd: root,
-    encoding: "utf8",
-  });
-  if (status !== 0) throw new SetupError(stdout);
+  compile("tsconfig.bench.json");
 });
 
 await import(pathToFileURL(join(root, "dist-bench/bench/main.js")).href);

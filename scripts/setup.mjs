@@ -71,7 +71,7 @@ export const build = ({ say = console.error, tolerateTypeErrors = false } = {}) 
       if (!tolerateTypeErrors || !existsSync(join(fresh, "src"))) throw new SetupError(report);
       say(report);
     }
-    for (const folder of sourceFolders) {
+    for (const folder of shippedFolders) {
       cpSync(join(root, folder), join(fresh, folder), {
         recursive: true,
         filter: (path) => extname(path) !== ".ts",
@@ -103,6 +103,8 @@ const replace = (folder, successor) => {
 };
 
 const sourceFolders = ["machines", "src"];
+/** What is not TypeScript in these belongs into the build. */
+const shippedFolders = [...sourceFolders, "diagrams"];
 
 const read = (path) => readFileSync(join(root, path), "utf8");
 
@@ -148,8 +150,18 @@ const npm = (args) => {
   );
 };
 
+/** Compiles what has a tsconfig of its own besides the daemon; the compiler's report is the reason when it fails. */
+export const compile = (project) => {
+  const tsc = join(root, "node_modules/typescript/bin/tsc");
+  const { status, stdout } = spawnSync(process.execPath, [tsc, "-p", project], {
+    cwd: root,
+    encoding: "utf8",
+  });
+  if (status !== 0) throw new SetupError(stdout);
+};
+
 const digestOfSources = () => {
-  const files = sourceFolders.flatMap((folder) =>
+  const files = shippedFolders.flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile())
       .map((entry) => join(entry.parentPath, entry.name)),

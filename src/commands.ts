@@ -7,6 +7,7 @@ import { runAuthConfigServer } from "./auth-config-server/server.ts";
 import { sharedContainerWarning } from "./backend/docker/plan.ts";
 import { sharedPodWarning } from "./backend/kubernetes/backend.ts";
 import { isolationWarning } from "./backend/process/isolation.ts";
+import { typedNameWarning } from "./backend/sshproxy/route.ts";
 import { parseListenAddress } from "./config/codecs.ts";
 import { formatDiagnostic } from "./config/diagnostic.ts";
 import { dump } from "./config/dump.ts";
@@ -15,7 +16,7 @@ import type { Config } from "./config/schema.ts";
 import { askHealth } from "./health/client.ts";
 import { openLog } from "./log/open.ts";
 import { policyRisks } from "./policy.ts";
-import { algorithmsOf } from "./ssh/algorithms.ts";
+import { algorithmsOf, hostKeyAlgorithmsOf } from "./ssh/algorithms.ts";
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
 const complain = (text: string): void => void process.stderr.write(`${text}\n`);
@@ -27,6 +28,13 @@ export const checks: readonly Check[] = [
       onSuccess: () => [],
       onFailure: ({ message }) => [{ path: ["ssh"], message }],
     }),
+  ({ backend, sshproxy }) =>
+    Effect.match(
+      Effect.all(
+        backend === "sshproxy" ? [algorithmsOf(sshproxy, "sshproxy"), hostKeyAlgorithmsOf(sshproxy)] : [],
+      ),
+      { onSuccess: () => [], onFailure: ({ message }) => [{ path: ["sshproxy"], message }] },
+    ),
   ({ auth: { keyboardInteractive } }) => {
     const { method, oauth2 } = keyboardInteractive;
     const { webroot } = oauth2.redirect;
@@ -96,6 +104,8 @@ const backendRisk = (config: Config): Effect.Effect<string | undefined> => {
       return Effect.succeed(sharedPodWarning(config.kubernetes.pod));
     case "docker":
       return Effect.succeed(sharedContainerWarning(config.docker.execution));
+    case "sshproxy":
+      return Effect.succeed(typedNameWarning(config));
   }
 };
 

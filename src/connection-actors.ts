@@ -8,6 +8,7 @@ import type { Identity, LogLine, Attempt as MachineAttempt, PublicKeyCredential 
 import { kubernetesMachine } from "../machines/kubernetes.ts";
 import { processMachine } from "../machines/process.ts";
 import { type JudgedRequest, sessionMachine } from "../machines/session.ts";
+import { sshProxyMachine } from "../machines/sshproxy.ts";
 import { type Attempt, type Authenticator, type Authorize, PublicKeyRefused } from "./auth/authenticator.ts";
 import { kerberosLoginWith } from "./auth/kerberos/actors.ts";
 import type { KerberosLogins } from "./auth/kerberos/configured.ts";
@@ -16,6 +17,7 @@ import type { BrowserLogins } from "./auth/oauth2/configured.ts";
 import { type DockerEngines, dockerBackend } from "./backend/docker/backend.ts";
 import { type KubernetesClusters, kubernetesBackend } from "./backend/kubernetes/backend.ts";
 import { processBackend } from "./backend/process/backend.ts";
+import { sshProxyBackend } from "./backend/sshproxy/backend.ts";
 import type { Configure } from "./configure.ts";
 import type { Connections } from "./connections.ts";
 import { type Failure, failure } from "./failure.ts";
@@ -185,6 +187,7 @@ export const connectionWith = ({
       docker: dockerMachine.provide(dockerBackend({ engines: docker, resources })),
       kubernetes: kubernetesMachine.provide(kubernetesBackend({ clusters: kubernetes, resources })),
       process: processMachine.provide(processBackend({ resources })),
+      sshproxy: sshProxyMachine.provide(sshProxyBackend({ resources })),
       authorize: fromEffect(({ identity }) => authorize?.(identity) ?? Effect.succeed(identity)),
       configure: fromEffect(({ connectionId, identity }) =>
         Effect.tap(configure(identity), ({ settings }) =>

@@ -1,11 +1,16 @@
 /** What is open for each live connection, found by its id: machines carry the id, sources look up the rest. */
 import { Effect, Exit, Scope } from "effect";
+import type { ConnectionEvent } from "../machines/connection.ts";
+import { refusalOf } from "../machines/facts.ts";
 import type { ConnectionResources } from "./backend/backend.ts";
+import type { Failure } from "./failure.ts";
 import type { Logger } from "./log/logger.ts";
 import type { Link } from "./ssh/link.ts";
 
 export interface LiveConnection extends ConnectionResources {
   readonly link: Link;
+  /** Tells the connection's machine that its environment is gone. */
+  readonly lost: (failure: Failure) => void;
   /** The client's identification string; empty until it was received. */
   readonly clientVersion: string;
   readonly scope: Scope.Closeable;
@@ -20,7 +25,8 @@ export class Connections {
     this.#logger = logger;
   }
 
-  open(link: Link): void {
+  /** `tell` reaches the connection's machine. */
+  open(link: Link, tell: (event: ConnectionEvent) => void): void {
     const { connectionId, remoteAddress } = link;
     this.#live.set(connectionId, {
       connectionId,
@@ -29,6 +35,7 @@ export class Connections {
       scope: Scope.makeUnsafe(),
       logger: this.#logger.with({ connectionId, remoteAddr: remoteAddress }),
       notify: (line) => link.notifyTerminals(line),
+      lost: (failure) => tell({ type: "environment.lost", refusal: refusalOf(failure) }),
     });
   }
 

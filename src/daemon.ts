@@ -76,8 +76,9 @@ export const startDaemon = (sources: DaemonSources): Daemon => {
       actions: {
         log: (_, { line }) => logger.log(line.level, line.code, line.message, line.details),
         admit: (_, { connectionId }) => {
-          const offer = offers.get(connectionId);
-          if (offer !== undefined) connections.open(offer.admit((event) => tell(connectionId, event)));
+          const toMachine = (event: ConnectionEvent): void => tell(connectionId, event);
+          const link = offers.get(connectionId)?.admit(toMachine);
+          if (link !== undefined) connections.open(link, toMachine);
         },
         turnAway: (_, { connectionId }) => offers.get(connectionId)?.turnAway(),
         abandon: (_, { connectionId }) => connections.abandon(connectionId),

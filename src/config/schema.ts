@@ -19,6 +19,7 @@ import { Log } from "./sections/log.ts";
 import { Process } from "./sections/process.ts";
 import { Security } from "./sections/security.ts";
 import { Ssh } from "./sections/ssh.ts";
+import { SshProxy } from "./sections/sshproxy.ts";
 
 export const Config = Schema.Struct({
   ssh: section(Ssh),
@@ -26,19 +27,20 @@ export const Config = Schema.Struct({
   auth: section(Auth),
   log: section(Log),
   health: section(Health),
-  backend: defaulted(oneOf(["docker", "kubernetes", "process"]), "docker"),
+  backend: defaulted(oneOf(["docker", "kubernetes", "sshproxy", "process"]), "docker"),
   docker: section(Docker),
   kubernetes: section(Kubernetes),
+  sshproxy: section(SshProxy),
   process: section(Process),
   security: section(Security),
 });
 
 export type Config = typeof Config.Type;
 
-const { backend, log, docker, kubernetes, process, security } = Config.fields;
+const { backend, log, docker, kubernetes, sshproxy, process, security } = Config.fields;
 
 /** The part of a configuration that the configuration server may change for one connection. */
-export const PerConnection = Schema.Struct({ backend, log, docker, kubernetes, process, security });
+export const PerConnection = Schema.Struct({ backend, log, docker, kubernetes, sshproxy, process, security });
 
 export type PerConnection = typeof PerConnection.Type;
 
@@ -52,6 +54,7 @@ export const settingsOf = (config: PerConnection): Settings => ({
   log: config.log,
   docker: config.docker,
   kubernetes: config.kubernetes,
+  sshproxy: config.sshproxy,
   process: config.process,
   security: config.security,
 });

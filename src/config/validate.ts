@@ -9,6 +9,7 @@ import { obsoleteAlgorithms } from "./obsolete-algorithms.ts";
 import { readSecretPem } from "./pem.ts";
 import type { Config, PerConnection } from "./schema.ts";
 import type { AuthWebhook, KeyboardInteractive } from "./sections/auth.ts";
+import { sshProxyFindings, sshProxyKeys } from "./sshproxy-rules.ts";
 import {
   type Findings,
   httpClient,
@@ -32,6 +33,7 @@ export const validate = (config: Config): Effect.Effect<Findings> =>
         config.configserver.url === "" ? Effect.succeed([]) : httpClient(config.configserver),
       ),
       under("health", health(config.health)),
+      under("sshproxy", config.backend === "sshproxy" ? sshProxyKeys(config.sshproxy) : Effect.succeed([])),
       // The configuration server may complete what the file leaves open, so that is judged for each connection.
       Effect.succeed(config.configserver.url === "" ? validatePerConnection(config) : []),
     ]),
@@ -39,10 +41,12 @@ export const validate = (config: Config): Effect.Effect<Findings> =>
   );
 
 /** What is wrong with what one connection gets: of the backends, only the chosen one is looked at. */
-export const validatePerConnection = ({ backend, process, docker }: PerConnection): Findings => {
+export const validatePerConnection = ({ backend, process, docker, sshproxy }: PerConnection): Findings => {
   switch (backend) {
     case "docker":
       return prefixed("docker", dockerFindings(docker));
+    case "sshproxy":
+      return prefixed("sshproxy", sshProxyFindings(sshproxy));
     case "process":
       return prefixed("process", absolutePaths(process));
     default:

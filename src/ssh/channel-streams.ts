@@ -1,5 +1,5 @@
 /** The byte streams of a session channel, with back-pressure both ways: a Duplex for data, a Writable for errors. */
-import { Duplex, Writable } from "node:stream";
+import { Duplex, Readable, Writable } from "node:stream";
 import type { ChannelOutput } from "./channel-output.ts";
 
 /** How much a client may send before its data has been read. */
@@ -23,9 +23,11 @@ export interface StreamListener {
   readonly consumed: (bytes: number) => void;
   /** Everything written was sent, and there will be no more. */
   readonly finished: () => void;
+  /** How much waits to be read from other streams that share the window. */
+  readonly unreadElsewhere?: () => number;
 }
 
-/** The client's data, and standard output. */
+/** A channel's data: what the peer sends, and what it gets. */
 export class DataStream extends Duplex {
   readonly #output: ChannelOutput;
   readonly #listener: StreamListener;
@@ -53,7 +55,7 @@ export class DataStream extends Duplex {
     this.#returnRead();
   }
 
-  /** Data that nobody is to read. */
+  /** Data that nobody is to read, or that another stream has taken. */
   dismiss(bytes: number): void {
     this.#unreturned += bytes;
     this.#returnRead();
@@ -110,14 +112,44 @@ export class DataStream extends Duplex {
 
   #returnRead(): void {
     const unread = this.destroyed ? 0 : this.readableLength + this.#gatheredBytes;
-    const consumed = this.#unreturned - unread;
+    const consumed = this.#unreturned - unread - (this.#listener.unreadElsewhere?.() ?? 0);
     if (consumed < STEP_BYTES) return;
     this.#unreturned -= consumed;
     this.#listener.consumed(consumed);
   }
 }
 
-/** Standard error. */
+/** Standard error, as a client receives it. It shares the window with the channel's data. */
+export class ErrorInput extends Readable {
+  readonly #onRead: () => void;
+  #hasEnded = false;
+
+  /** `onRead` is told when there may be room again. */
+  constructor(onRead: () => void) {
+    super({ highWaterMark: WINDOW_BYTES });
+    this.#onRead = onRead;
+  }
+
+  receive(data: Buffer): void {
+    if (!this.destroyed && !this.#hasEnded) this.push(data);
+  }
+
+  receiveEnd(): void {
+    if (this.destroyed || this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.push(null);
+  }
+
+  override read(size?: number): unknown {
+    const chunk: unknown = super.read(size);
+    this.#onRead();
+    return chunk;
+  }
+
+  override _read(): void {}
+}
+
+/** Standard error, as a server sends it. */
 export class ErrorStream extends Writable {
   readonly #output: ChannelOutput;
 

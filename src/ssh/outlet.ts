@@ -1,8 +1,8 @@
 /**
- * The way out to a client's socket: packets of one turn of the event loop leave together, those that lie side by
+ * The way out to a peer's socket: packets of one turn of the event loop leave together, those that lie side by
  * side in one piece, and whoever has data to send waits while the socket is full.
  */
-import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { PacketMemory } from "./packet-memory.ts";
 
 /** From this much on, data waits. */
@@ -11,14 +11,14 @@ const FULL_BYTES = 256 * 1024;
 const STUCK_BYTES = 1024 * 1024;
 
 export class Outlet {
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   readonly #memory: PacketMemory;
   /** What is to be written in this turn. */
   #pieces: Uint8Array[] = [];
   #bytes = 0;
   #waiting: (() => void)[] = [];
 
-  constructor(socket: Socket, memory: PacketMemory) {
+  constructor(socket: Duplex, memory: PacketMemory) {
     this.#socket = socket;
     this.#memory = memory;
     socket.on("drain", () => this.resume());

@@ -3,9 +3,9 @@
  * that reaches into ssh2's insides is in this file and in hybrid-key-exchange.ts, and works with the version that it
  * was written for only.
  *
- * ssh2's own server is not used: it disconnects clients for methods it doesn't know, loses terminal modes and the
- * bytes of commands, and has its own ideas of channels. The layers above are src/ssh/user-authentication.ts and
- * src/ssh/channels.ts. What is mended here:
+ * ssh2's own server and client are not used: the server disconnects clients for methods it doesn't know, both lose
+ * terminal modes and the bytes of commands, and have their own ideas of channels. The layers above are
+ * src/ssh/user-authentication.ts and src/ssh/channels.ts, and src/ssh/client/. What is mended here:
  * - its parser of identification strings loses bytes of one that arrives in three pieces: it gets the whole line;
  * - a wrongly guessed first key exchange packet is told by RFC 4253 section 7, not by the method alone;
  * - SSH_MSG_DISCONNECT gets a text, SSH_MSG_EXT_INFO the right list, unknown messages SSH_MSG_UNIMPLEMENTED;
@@ -38,16 +38,17 @@ export class UnknownTransport extends failure(
   "The server is not installed correctly. Please ask your administrator.",
 ) {}
 
-/** What all connections of a server share. */
-export interface TransportSettings {
+/** What all connections of a server, or of clients with the same options, share. */
+export interface TransportSettings extends PacketBuffers {
+  readonly role: "server" | "client";
+  /** Without `SSH-2.0-`. */
   readonly identification: Buffer;
+  /** A server's; clients have none. */
   readonly hostKeys: Readonly<Record<string, SigningKey>>;
   readonly offer: KexInit;
   readonly firstKex: string;
   readonly firstHostKey: string;
   readonly bytesPerKey: number;
-  readonly memory: PacketMemory;
-  readonly padding: Padding;
 }
 
 /** Names of algorithms as RFC 4253 section 7.1 lists them, the preferred one first. */
@@ -69,6 +70,23 @@ export interface TransportOptions {
   readonly version?: string;
 }
 
+export interface ClientTransportOptions {
+  /** The whole identification string, `SSH-2.0-…`. */
+  readonly clientVersion: string;
+  readonly algorithms: Algorithms;
+  /** Names of signature algorithms that a server may prove itself with, the preferred one first. */
+  readonly hostKeyAlgorithms: readonly string[];
+  /** Shared by all clients. */
+  readonly buffers: PacketBuffers;
+}
+
+export interface PacketBuffers {
+  readonly memory: PacketMemory;
+  readonly padding: Padding;
+}
+
+export const packetBuffers = (): PacketBuffers => ({ memory: new PacketMemory(), padding: new Padding() });
+
 const installedVersion = (): string => {
   const manifest = createRequire(import.meta.url)("ssh2/package.json") as { readonly version: string };
   return manifest.version;
@@ -83,38 +101,67 @@ export const prepareTransport = (
 ): Effect.Effect<TransportSettings, UnknownTransport> =>
   Effect.gen(function* () {
     const { algorithms, hostKeys, serverVersion, bytesPerKey = BYTES_PER_KEY } = options;
-    const { version = installedVersion() } = options;
-    if (!KNOWN_VERSION.test(version)) {
-      return yield* new UnknownTransport({
-        message: `ssh2 ${version} is installed, but only 1.17 is known to work: run "npm ci"`,
-        details: { version },
-      });
-    }
-    yield* Effect.promise(() => crypto.init);
-    const hostKeyNames = Object.keys(hostKeys);
-    const direction = {
-      cipher: algorithms.ciphers,
-      mac: algorithms.macs,
-      // The reference offers no compression, and a client's stream can't become a bomb without it.
-      compress: ["none"],
-      lang: [],
-    };
+    yield* checkVersion(options.version ?? installedVersion());
+    const extensions = ["kex-strict-s-v00@openssh.com"];
+    const hostKeyAlgorithms = Object.keys(hostKeys);
     return {
-      identification: Buffer.from(serverVersion.slice("SSH-2.0-".length), "latin1"),
+      role: "server",
       hostKeys,
-      offer: new kex.KexInit({
-        kex: [...algorithms.kex, "kex-strict-s-v00@openssh.com"],
-        serverHostKey: hostKeyNames,
-        cs: direction,
-        sc: direction,
-      }),
-      firstKex: algorithms.kex[0] ?? "",
-      firstHostKey: hostKeyNames[0] ?? "",
       bytesPerKey,
-      memory: new PacketMemory(),
-      padding: new Padding(),
+      ...packetBuffers(),
+      ...sharedSettings(serverVersion, algorithms, hostKeyAlgorithms, extensions),
     };
   });
+
+/** The same for the other end: connections that this side makes. */
+export const prepareClientTransport = ({
+  clientVersion,
+  algorithms,
+  hostKeyAlgorithms,
+  buffers,
+}: ClientTransportOptions): Effect.Effect<TransportSettings, UnknownTransport> =>
+  Effect.gen(function* () {
+    yield* checkVersion(installedVersion());
+    const extensions = ["ext-info-c", "kex-strict-c-v00@openssh.com"];
+    return {
+      role: "client",
+      hostKeys: {},
+      bytesPerKey: BYTES_PER_KEY,
+      ...buffers,
+      ...sharedSettings(clientVersion, algorithms, hostKeyAlgorithms, extensions),
+    };
+  });
+
+const checkVersion = (version: string): Effect.Effect<void, UnknownTransport> =>
+  KNOWN_VERSION.test(version)
+    ? Effect.promise(() => crypto.init)
+    : Effect.fail(
+        new UnknownTransport({
+          message: `ssh2 ${version} is installed, but only 1.17 is known to work: run "npm ci"`,
+          details: { version },
+        }),
+      );
+
+const sharedSettings = (
+  identification: string,
+  { kex: exchanges, ciphers, macs }: Algorithms,
+  hostKeyAlgorithms: readonly string[],
+  extensions: readonly string[],
+) => {
+  // The reference offers no compression, and a client's stream can't become a bomb without it.
+  const direction = { cipher: ciphers, mac: macs, compress: ["none"], lang: [] };
+  return {
+    identification: Buffer.from(identification.slice("SSH-2.0-".length), "latin1"),
+    offer: new kex.KexInit({
+      kex: [...exchanges, ...extensions],
+      serverHostKey: hostKeyAlgorithms,
+      cs: direction,
+      sc: direction,
+    }),
+    firstKex: exchanges[0] ?? "",
+    firstHostKey: hostKeyAlgorithms[0] ?? "",
+  };
+};
 
 export interface TransportEvents {
   /** Encrypted bytes for the socket. */
@@ -125,15 +172,17 @@ export interface TransportEvents {
   readonly rekeyed: () => void;
   /** Every message but those of the key exchange. Its memory may be kept. */
   readonly message: (payload: Buffer) => void;
-  /** SSH_MSG_DISCONNECT of the client. */
+  /** SSH_MSG_DISCONNECT of the peer. */
   readonly disconnected: (reason: number, text: string) => void;
+  /** A client's: the blob of the server's host key. Nothing more is sent until `acceptHostKey`. */
+  readonly hostKeyReceived?: (hostKey: Buffer) => void;
 }
 
 /** Signature algorithms that a client may authenticate with (RFC 8308 section 3.1): `server-sig-algs`. */
 const extensionInfo = (signatureAlgorithms: readonly string[]): Buffer =>
   message(Message.EXT_INFO, { uint32: 1 }, "server-sig-algs", signatureAlgorithms.join(","));
 
-/** The transport of one connection, from the moment its client has identified itself. */
+/** The transport of one connection, from the moment its peer has identified itself. */
 export class Transport {
   readonly #protocol: Protocol;
   readonly #settings: TransportSettings;
@@ -142,19 +191,30 @@ export class Transport {
   #error: Error | undefined;
   #closed = false;
   #isReceiving = false;
+  /** The key that the server of a client has to have, now and whenever keys are exchanged again. */
+  #hostKey: { readonly blob: Buffer; readonly accept: (isPermitted: boolean) => void } | undefined;
   readonly #free: () => void;
 
-  /** `clientIdentification` is the client's line without its line end. */
+  /**
+   * `signatureAlgorithms` are those that a server lets clients authenticate with; `peerIdentification` is the peer's
+   * line without its line end.
+   */
   constructor(
     settings: TransportSettings,
     signatureAlgorithms: readonly string[],
-    clientIdentification: string,
+    peerIdentification: string,
     events: TransportEvents,
   ) {
     this.#settings = settings;
     const protocol = new Protocol({
-      server: true,
+      server: settings.role === "server",
       hostKeys: settings.hostKeys,
+      hostVerifier: (blob, accept) => {
+        if (this.#hostKey !== undefined) return blob.equals(this.#hostKey.blob);
+        this.#hostKey = { blob: Buffer.from(blob), accept };
+        events.hostKeyReceived?.(this.#hostKey.blob);
+        return undefined;
+      },
       ident: settings.identification,
       offer: settings.offer,
       onWrite: (bytes) => {
@@ -193,8 +253,9 @@ export class Transport {
     const onHandshakeComplete = protocol._onHandshakeComplete;
     protocol._onHandshakeComplete = (negotiated) => {
       const exchange = protocol._kex;
-      if (hasNativeCrypto()) this.#useMemory(negotiated.sc.cipher);
-      if (!this.#hasKeys && exchange?.remoteExtInfoEnabled) {
+      const outgoing = settings.role === "server" ? negotiated.sc : negotiated.cs;
+      if (hasNativeCrypto()) this.#useMemory(outgoing.cipher);
+      if (settings.role === "server" && !this.#hasKeys && exchange?.remoteExtInfoEnabled) {
         exchange.remoteExtInfoEnabled = false;
         this.sendMessage(extensionInfo(signatureAlgorithms));
       }
@@ -208,7 +269,7 @@ export class Transport {
       protocol._destruct = destruct;
       protocol.cleanup();
     };
-    this.receive(Buffer.from(`${clientIdentification}\r\n`, "latin1"));
+    this.receive(Buffer.from(`${peerIdentification}\r\n`, "latin1"));
   }
 
   /** The hash that identifies the session (RFC 4253 section 7.2). */
@@ -229,7 +290,17 @@ export class Transport {
   }
 
   /**
-   * Takes bytes of the client.
+   * The host key that was received is the right one: the key exchange goes on.
+   * @throws when the server did not prove that it holds the key
+   */
+  acceptHostKey(): void {
+    if (this.#closed) return;
+    this.#hostKey?.accept(true);
+    if (this.#error !== undefined) throw this.#error;
+  }
+
+  /**
+   * Takes bytes of the peer.
    * @throws when they break the protocol or fail to authenticate, and what `message` throws
    */
   receive(chunk: Buffer): void {

@@ -25,6 +25,8 @@ declare module "ssh2/lib/protocol/Protocol.js" {
     readonly server: boolean;
     /** A server's; clients have none. */
     readonly hostKeys?: Readonly<Record<string, SigningKey>>;
+    /** A client's: whether the server may have this host key; without an answer, `accept` gives it later. */
+    readonly hostVerifier?: (hostKey: Buffer, accept: (isPermitted: boolean) => void) => boolean | undefined;
     /** The identification string without `SSH-2.0-`. */
     readonly ident: Buffer;
     /** What ssh2 offers by default when it is left out. */
@@ -150,6 +152,7 @@ declare module "ssh2/lib/protocol/constants.js" {
     readonly SUPPORTED_CIPHER: readonly string[];
     readonly SUPPORTED_KEX: readonly string[];
     readonly SUPPORTED_MAC: readonly string[];
+    readonly SUPPORTED_SERVER_HOST_KEY: readonly string[];
   };
   export default constants;
 }

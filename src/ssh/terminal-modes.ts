@@ -1,5 +1,5 @@
 /** Encoded terminal modes (RFC 4254 section 8, RFC 8160). */
-import { Reader } from "./wire.ts";
+import { Reader, uint32 } from "./wire.ts";
 
 const names: ReadonlyMap<number, string> = new Map([
   [1, "VINTR"],
@@ -77,3 +77,15 @@ export const readTerminalModes = (encoded: Buffer): Readonly<Record<string, numb
   }
   return modes;
 };
+
+const opcodes: ReadonlyMap<string, number> = new Map([...names].map(([opcode, name]) => [name, opcode]));
+
+/** The inverse: what a client sends. */
+export const writeTerminalModes = (modes: Readonly<Record<string, number>>): Buffer =>
+  Buffer.concat([
+    ...Object.entries(modes).flatMap(([name, argument]) => {
+      const opcode = opcodes.get(name);
+      return opcode === undefined ? [] : [Buffer.of(opcode), uint32(argument)];
+    }),
+    Buffer.of(END),
+  ]);

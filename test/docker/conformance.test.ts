@@ -1,4 +1,4 @@
-/** The conformance suite against Berth with the Docker backend, in the modes whose programs run by exec, with and without the agent. */
+/** The conformance suite against Berth with the Docker backend, in each of its modes, with and without the agent. */
 import { afterAll, beforeAll } from "vitest";
 import { type ConformanceOptions, conformance, type Started } from "../support/conformance.ts";
 import { startDaemon } from "../support/daemon.ts";
@@ -49,3 +49,4 @@ suite("mode persistent", {
   containername: "lab-{authenticatedUsername}",
   createMissingContainers: true,
 });
+suite("mode session", { mode: "session" }, { sharesFiles: false });

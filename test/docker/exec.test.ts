@@ -86,6 +86,18 @@ describe.each([
     }
   });
 
+  it("have the modes that the client's terminal has, also beside modes that nobody knows any more", async () => {
+    const { environment } = await connect(login);
+    const { stdout } = await runProgram(environment, "stty -a", "", {
+      terminal: {
+        ...terminal(80, 24),
+        modes: { VERASE: 8, VINTR: 255, VKILL: 0x27, ECHO: 0, IXANY: 1, XCASE: 1, TTY_OP_ISPEED: 9600 },
+      },
+    });
+    for (const mode of ["erase = ^H;", "intr = <undef>;", "kill = ';", "-echo ", " ixany", "speed 9600"])
+      expect(stdout).toContain(mode);
+  });
+
   it("see their terminal change its size", async () => {
     const { environment } = await connect(login);
     const running = await startProgram(environment, exec("stty size; read x; stty size"), {

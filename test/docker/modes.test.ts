@@ -22,6 +22,9 @@ beforeAll(async () => {
   await engine.image("busybox:1");
   await engine.image("agent:1", { agent: true });
   await engine.image("bare:1", { shell: false });
+  await engine.image("entry:1", {
+    changes: ['ENTRYPOINT ["/bin/env", "ENTRY=image"]', 'CMD ["/bin/echo", "the image\'s"]'],
+  });
 });
 afterAll(() => engine?.[Symbol.asyncDispose]());
 
@@ -198,24 +201,76 @@ describe("mode session", () => {
     expect(exit === "TERM" ? "143" : stdout.trim()).toBe(ending);
   });
 
-  it("has a terminal with its size, and can be signalled", async () => {
+  it.each(["busybox:1", "agent:1"])(
+    "has a terminal with its size before it writes, from %s",
+    async (Image) => {
+      const daemon = await testDaemon(engine.host);
+      const { environment } = await daemon.connect({ execution: { ...execution, container: { Image } } });
+      for (let time = 0; time < 3; time++) {
+        const { stdout, exit } = await runProgram(environment, "stty size; stty -a; exit 6", "", {
+          terminal: { ...terminal(99 + time, 33), modes: { VERASE: 8 } },
+        });
+        expect(stdout).toMatch(new RegExp(`^33 ${99 + time}\r\n`));
+        expect(stdout).toContain("erase = ^H;");
+        expect(exit).toBe(6);
+      }
+    },
+  );
+
+  it("is not held up by the size of a terminal where nothing can wait for it", async () => {
+    const daemon = await testDaemon(engine.host);
+    const { environment } = await daemon.connect({
+      execution: { ...execution, container: { Image: "bare:1" } },
+    });
+    const { stdout, exit } = await runProgram(environment, "/busybox echo in", "", {
+      terminal: terminal(99, 33),
+    });
+    expect({ stdout, exit }).toEqual({ stdout: "in\r\n", exit: 0 });
+  });
+
+  it.each([
+    ["the image's", "entry:1", {}, "image"],
+    ["the configured", "entry:1", { Entrypoint: ["/bin/env", "ENTRY=configured"] }, "configured"],
+  ])("keeps %s entry point, with a terminal and without", async (_, Image, container, entry) => {
+    const daemon = await testDaemon(engine.host);
+    const { environment } = await daemon.connect({
+      execution: { ...execution, container: { Image, ...container } },
+    });
+    expect((await runProgram(environment, "echo $ENTRY")).stdout).toBe(`${entry}\n`);
+    const inTerminal = await runProgram(environment, "echo $ENTRY; stty size", "", {
+      terminal: terminal(99, 33),
+    });
+    expect(inTerminal.stdout).toBe(`${entry}\r\n33 99\r\n`);
+  });
+
+  it("starts the image's own command for a shell where none is configured", async () => {
+    const daemon = await testDaemon(engine.host);
+    const { environment } = await daemon.connect({
+      execution: { ...execution, shellCommand: [], container: { Image: "entry:1" } },
+    });
+    expect((await runProgram(environment, { kind: "shell" })).stdout).toBe("the image's\n");
+    expect(
+      (await runProgram(environment, { kind: "shell" }, "", { terminal: terminal(80, 24) })).stdout,
+    ).toBe("the image's\r\n");
+  });
+
+  it("can be signalled in a terminal", async () => {
     const daemon = await testDaemon(engine.host);
     const { environment } = await daemon.connect({ execution });
     const running = await startProgram(
       environment,
       exec("trap 'stty size; exit 9' TERM; echo ready; while :; do sleep 0.1; done"),
-      {
-        terminal: terminal(99, 33),
-      },
+      { terminal: terminal(99, 33) },
     );
     let output = "";
     running.stdout.on("data", (chunk) => {
       output += chunk;
     });
     await eventually(async () => output.includes("ready"), "the program runs");
+    await Effect.runPromise(running.resize(terminal(44, 22)));
     await Effect.runPromise(running.signal("TERM"));
     expect(await Effect.runPromise(running.exit)).toEqual({ kind: "status", status: 9 });
-    expect(output).toBe("ready\r\n33 99\r\n");
+    expect(output).toBe("ready\r\n22 44\r\n");
   });
 
   it("puts the login's files there before the program starts, and removes everything with the connection", async () => {

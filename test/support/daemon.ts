@@ -49,6 +49,9 @@ export interface Daemon extends AsyncDisposable {
   readonly kill9: () => Promise<Ending>;
 }
 
+/** A machine that is busy with something else takes this long to start Node.js. */
+const START_SECONDS = 45;
+
 /** The built command line, to start without the rest. */
 export const ENTRY = join(projectRoot, "dist/src/main.js");
 
@@ -99,7 +102,7 @@ export const startDaemon = async (options: DaemonOptions): Promise<Daemon> => {
     },
   };
   try {
-    await (options.ready ?? ((started) => started.log.next("SSH_AVAILABLE")))(daemon);
+    await (options.ready ?? ((started) => started.log.next("SSH_AVAILABLE", {}, START_SECONDS)))(daemon);
   } catch (error) {
     await daemon[Symbol.asyncDispose]();
     throw error;

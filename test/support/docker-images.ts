@@ -58,6 +58,8 @@ export interface ImageOptions {
   readonly programs?: readonly string[];
   /** More files by absolute path. */
   readonly files?: Readonly<Record<string, string>>;
+  /** Lines of a Dockerfile for its configuration, such as `ENTRYPOINT ["/bin/env"]`. */
+  readonly changes?: readonly string[];
 }
 
 /** The file system of an image as a tar archive. */

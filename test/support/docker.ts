@@ -30,7 +30,8 @@ export interface TestEngine extends AsyncDisposable {
   readonly start: () => Promise<void>;
 }
 
-export const startEngine = async (): Promise<TestEngine> => {
+/** `more`: further arguments of dockerd. */
+export const startEngine = async (more: ReadonlyArray<string> = []): Promise<TestEngine> => {
   const home = await directory();
   const socketPath = join(home.path, "docker.sock");
   const docker = new Dockerode({ socketPath });
@@ -42,6 +43,7 @@ export const startEngine = async (): Promise<TestEngine> => {
       ...["--data-root", join(home.path, "data")],
       ...["--exec-root", join(home.path, "exec")],
       ...["--pidfile", join(home.path, "docker.pid")],
+      ...more,
       ...[
         "--bridge",
         "none",
@@ -73,7 +75,9 @@ export const startEngine = async (): Promise<TestEngine> => {
     socketPath,
     docker,
     image: async (name, options) => {
-      const answer = await docker.importImage(await imageArchive(options));
+      const answer = await docker.importImage(await imageArchive(options), {
+        changes: options?.changes ?? [],
+      });
       const id = await new Promise<string>((resolve, reject) => {
         docker.modem.followProgress(answer, (error: Error | null, output: Array<{ status?: string }>) =>
           error === null ? resolve(output.at(-1)?.status ?? "") : reject(error),

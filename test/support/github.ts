@@ -24,6 +24,10 @@ export interface GitHubBehaviour {
   /** What polling answers until it is taken away. */
   pollError: { readonly error: string; readonly interval?: number } | undefined;
   userStatus: number;
+  /** Whether the token endpoint refuses everybody and repeats what it was asked. */
+  echoes: boolean;
+  /** Where the API is: `/api/v3` of GitHub Enterprise. */
+  apiPath: string;
   /** Where browsers are sent back to, as the app is registered. */
   callback: string;
 }
@@ -33,6 +37,8 @@ export interface GitHub extends AsyncDisposable {
   readonly behaviour: GitHubBehaviour;
   readonly deleted: readonly string[];
   readonly tokens: readonly string[];
+  /** Codes that were given. */
+  readonly codes: readonly string[];
   /** Paths that were asked, in order. */
   readonly asked: readonly string[];
 }
@@ -46,13 +52,20 @@ export const startGitHub = async (changes: Partial<GitHubBehaviour> = {}): Promi
     deviceError: undefined,
     pollError: undefined,
     userStatus: 200,
+    echoes: false,
+    apiPath: "",
     callback: "",
     ...changes,
   };
   const deleted: string[] = [];
   const tokens: string[] = [];
   const asked: string[] = [];
+  const issued: string[] = [];
   const codes = new Map<string, { readonly scope: string; readonly challenge: string | null }>();
+  const remember = (code: string, scope: string | null, challenge: string | null) => {
+    issued.push(code);
+    codes.set(code, { scope: scope ?? "", challenge });
+  };
   const basic = `Basic ${Buffer.from(`${GITHUB_CLIENT_ID}:${GITHUB_CLIENT_SECRET}`).toString("base64")}`;
 
   const issue = (scope: string) => {
@@ -66,11 +79,13 @@ export const startGitHub = async (changes: Partial<GitHubBehaviour> = {}): Promi
     const form = new URLSearchParams(body);
     const bearer = request.headers.authorization?.replace(/^Bearer /, "") ?? "";
     const isUser = tokens.includes(bearer) && !deleted.includes(bearer);
-    switch (`${request.method} ${url.pathname}`) {
+    const isLogin = url.pathname.startsWith("/login/");
+    if (!isLogin && !url.pathname.startsWith(`${behaviour.apiPath}/`)) return [404, { message: "Not Found" }];
+    switch (`${request.method} ${isLogin ? url.pathname : url.pathname.slice(behaviour.apiPath.length)}`) {
       case "POST /login/device/code": {
         if (behaviour.deviceError !== undefined) return [200, { error: behaviour.deviceError }];
         const code = randomBytes(20).toString("hex");
-        codes.set(code, { scope: form.get("scope") ?? "", challenge: null });
+        remember(code, form.get("scope"), null);
         return [
           200,
           {
@@ -85,15 +100,13 @@ export const startGitHub = async (changes: Partial<GitHubBehaviour> = {}): Promi
       case "GET /login/oauth/authorize": {
         const code = randomBytes(10).toString("hex");
         const { searchParams } = url;
-        codes.set(code, {
-          scope: searchParams.get("scope") ?? "",
-          challenge: searchParams.get("code_challenge"),
-        });
+        remember(code, searchParams.get("scope"), searchParams.get("code_challenge"));
         const back = new URL(behaviour.callback);
         back.search = new URLSearchParams({ code, state: searchParams.get("state") ?? "" }).toString();
         return [302, {}, back.href];
       }
       case "POST /login/oauth/access_token": {
+        if (behaviour.echoes) return [200, { error: "bad_verification_code", error_description: body }];
         if (form.get("client_id") !== GITHUB_CLIENT_ID || form.get("client_secret") !== GITHUB_CLIENT_SECRET)
           return [200, { error: "incorrect_client_credentials" }];
         if (form.has("redirect_uri")) return [200, { error: "redirect_uri_mismatch" }];
@@ -149,6 +162,7 @@ export const startGitHub = async (changes: Partial<GitHubBehaviour> = {}): Promi
     behaviour,
     deleted,
     tokens,
+    codes: issued,
     asked,
     [Symbol.asyncDispose]: async () => {
       const closed = once(server, "close");

@@ -66,7 +66,32 @@ export interface OidcProvider extends AsyncDisposable {
   readonly signIdToken: (claims: Readonly<Record<string, unknown>>, key?: KeyObject) => string;
   /** Tokens that were revoked. */
   readonly revoked: readonly string[];
+  /** Every code and token that was given or taken, to look for where none may be. */
+  readonly secrets: ReadonlySet<string>;
 }
+
+const SECRETS = ["access_token", "id_token", "device_code", "user_code", "code", "code_verifier"];
+
+/** What of an exchange nobody else may know. */
+const secretsOf = ({ body }: ProviderRequest, answer: ProviderAnswer): readonly string[] => {
+  const { location = "http://127.0.0.1/" } = answer.headers;
+  const sentBack = new URL(location, "http://127.0.0.1/").searchParams;
+  const isJson = answer.headers["content-type"]?.startsWith("application/json") === true;
+  const given = isJson ? (JSON.parse(answer.body) ?? {}) : {};
+  return SECRETS.flatMap((name) => [body.get(name), sentBack.get(name), given[name]]).filter(
+    (value) => typeof value === "string" && value !== "",
+  );
+};
+
+/** A refusal that repeats what it was asked, as careless servers do. */
+export const echo: Change = async ({ headers, body }) =>
+  json(
+    {
+      error: "invalid_grant",
+      error_description: `${headers.authorization} sent ${body} (${[...body.values()]})`,
+    },
+    400,
+  );
 
 export const json = (body: unknown, status = 200): ProviderAnswer => ({
   status,
@@ -89,6 +114,7 @@ export const startOidcProvider = async (options: ProviderOptions = {}): Promise<
   const requests: ProviderRequest[] = [];
   const changes = new Map<string, Change>();
   const revoked: string[] = [];
+  const secrets = new Set<string>();
   const taken = new Set<ProviderRequest>();
   const watchers = new Set<() => void>();
 
@@ -106,6 +132,7 @@ export const startOidcProvider = async (options: ProviderOptions = {}): Promise<
     for (const watcher of [...watchers]) watcher();
     const change = changes.get(path);
     const answer = change === undefined ? await original() : await change(request, original);
+    for (const secret of secretsOf(request, answer)) secrets.add(secret);
     if (!response.destroyed) response.writeHead(answer.status, answer.headers).end(answer.body);
   };
   // A client that leaves in the middle of its request, or a test that ends in the middle of an answer.
@@ -118,6 +145,7 @@ export const startOidcProvider = async (options: ProviderOptions = {}): Promise<
     issuer,
     requests,
     revoked,
+    secrets,
     nextRequest: (path) =>
       new Promise((resolve) => {
         const look = () => {

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { type CommandOptions, must, type Result, run } from "./command.ts";
 import { directory } from "./resources.ts";
-import type { SshTarget } from "./ssh.ts";
+import { inTerminal, type SshTarget, type TerminalSession } from "./ssh.ts";
 
 /** Logs in, runs a command to its end and tells what it printed. */
 export type OtherClient = (target: SshTarget, command: string, options?: CommandOptions) => Promise<Result>;
@@ -42,18 +42,38 @@ export const paramiko: OtherClient = (target, command, options = {}) => {
 /** With `-v`, its standard error tells what the protocol did. */
 export const plink: OtherClient = async (target, command, options = {}) => {
   await using home = await directory();
-  const { host, port, username, password, identityFile, hostKeys } = target;
+  const { host, password, identityFile } = target;
   const key = join(home.path, "key.ppk");
   if (identityFile !== undefined) await must("puttygen", [identityFile, "-O", "private", "-o", key]);
-  const fingerprints = await Promise.all((hostKeys ?? [await scanned(target)]).map(fingerprint));
   const args = [
-    ...["-ssh", "-batch", "-v", "-noagent", "-P", String(port), "-l", username],
-    ...fingerprints.flatMap((each) => ["-hostkey", each]),
+    ...["-batch", "-v", ...(await plinkLogin(target))],
     ...(identityFile === undefined ? [] : ["-i", key]),
     ...(password === undefined ? [] : ["-pw", password]),
     ...[host, command],
   ];
   return await run("plink", args, { ...options, env: { ...options.env, HOME: home.path } });
+};
+
+/** In a terminal, where a person answers its prompts. */
+export const plinkInTerminal = async (target: SshTarget, command: string): Promise<TerminalSession> => {
+  const home = await directory();
+  const args = [...(await plinkLogin(target)), target.host, command];
+  const terminal = inTerminal("plink", args, { env: { HOME: home.path } });
+  return {
+    ...terminal,
+    [Symbol.asyncDispose]: async () => {
+      await terminal[Symbol.asyncDispose]();
+      await home[Symbol.asyncDispose]();
+    },
+  };
+};
+
+const plinkLogin = async (target: SshTarget): Promise<readonly string[]> => {
+  const fingerprints = await Promise.all((target.hostKeys ?? [await scanned(target)]).map(fingerprint));
+  return [
+    ...["-ssh", "-noagent", "-P", String(target.port), "-l", target.username],
+    ...fingerprints.flatMap((each) => ["-hostkey", each]),
+  ];
 };
 
 export const dbclient: OtherClient = async (target, command, options = {}) => {

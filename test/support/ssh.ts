@@ -117,14 +117,11 @@ export class SshClient implements AsyncDisposable {
 
   /** A shell, or a command, in a terminal. */
   terminal(command?: string, options: TerminalOptions = {}): TerminalSession {
-    const { columns = 80, rows = 24, term = "xterm-256color", prompts = false } = options;
-    const pty = spawnPty("ssh", [...(command === undefined ? [] : ["-t"]), ...this.#args(command, options)], {
-      name: term,
-      cols: columns,
-      rows,
-      env: { ...process.env, ...this.#env, ...(prompts ? { SSH_ASKPASS_REQUIRE: "never" } : {}) },
+    const { prompts = false, ...terminal } = options;
+    return inTerminal("ssh", [...(command === undefined ? [] : ["-t"]), ...this.#args(command, options)], {
+      ...terminal,
+      env: { ...this.#env, ...(prompts ? { SSH_ASKPASS_REQUIRE: "never" } : {}) },
     });
-    return terminalSession(pty);
   }
 
   /** Runs lines of sftp(1) commands as a batch, which ends at the first that fails. */
@@ -209,6 +206,18 @@ export class SshClient implements AsyncDisposable {
     return { ...options, env: { ...this.#env, ...options.env } };
   }
 }
+
+/** Runs a client in a terminal. */
+export const inTerminal = (
+  file: string,
+  args: ReadonlyArray<string>,
+  options: Pick<TerminalOptions, "columns" | "rows" | "term"> & Pick<CommandOptions, "env"> = {},
+): TerminalSession => {
+  const { columns = 80, rows = 24, term = "xterm-256color", env } = options;
+  return terminalSession(
+    spawnPty(file, [...args], { name: term, cols: columns, rows, env: { ...process.env, ...env } }),
+  );
+};
 
 const remote = (path: TransferPath): string => (path.startsWith(":") ? `${ALIAS}${path}` : path);
 

@@ -3,15 +3,20 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { start, transcriptOf } from "./command.ts";
-import { generateKey } from "./keys.ts";
+import { generateKey, type Key } from "./keys.ts";
 import { freePort } from "./ports.ts";
 import { directory } from "./resources.ts";
 import type { SshTarget } from "./ssh.ts";
+import type { Transcript } from "./transcript.ts";
 
 export interface Sshd {
   readonly pid: number;
   /** Logs in as the user who runs the tests, with a key made for it. */
   readonly target: SshTarget;
+  readonly hostKey: Key;
+  readonly userKey: Key;
+  /** What it logs, at `DEBUG1` when the settings say so. */
+  readonly log: Transcript;
   readonly [Symbol.asyncDispose]: () => Promise<void>;
 }
 
@@ -25,7 +30,6 @@ export const startSshd = async (settings: Readonly<Record<string, string>> = {})
   const userKey = await generateKey(home.path, "user");
   const port = await freePort();
   const configuration = {
-    ...settings,
     ListenAddress: `127.0.0.1:${port}`,
     HostKey: hostKey.file,
     PidFile: "none",
@@ -42,6 +46,7 @@ export const startSshd = async (settings: Readonly<Record<string, string>> = {})
     AcceptEnv: "LC_* LANG",
     Subsystem: "sftp /usr/lib/openssh/sftp-server",
     MaxStartups: "1000",
+    ...settings,
   };
   const file = join(home.path, "sshd_config");
   await writeFile(
@@ -56,6 +61,9 @@ export const startSshd = async (settings: Readonly<Record<string, string>> = {})
   await log.waitFor("Server listening on");
   return {
     pid: sshd.pid,
+    hostKey,
+    userKey,
+    log,
     target: {
       host: "127.0.0.1",
       port,

@@ -1,7 +1,7 @@
 /** The machine of logins with a browser with everything it left open filled in. */
-import { Duration, Effect, Scope } from "effect";
+import { Duration, Effect, type Redacted, Scope } from "effect";
 import { fromCallback } from "xstate";
-import { authorizationCodeMachine } from "../../../machines/authorization-code.ts";
+import { type AuthorizationRequest, authorizationCodeMachine } from "../../../machines/authorization-code.ts";
 import { deviceFlowMachine, type PollAnswer } from "../../../machines/device-flow.ts";
 import type { LogLine } from "../../../machines/facts.ts";
 import type { BrowserLogin, Grant, Provider } from "../../../machines/oauth2.ts";
@@ -12,7 +12,13 @@ import { InteractionEnded } from "../../ssh/credentials.ts";
 import type { Attempt } from "../authenticator.ts";
 import type { BrowserLogins } from "./configured.ts";
 import { waitsWithoutPrompt } from "./provider.ts";
-import { authorizationCodeWords, deviceCodeWords, NOT_ANSWERING, type Words } from "./words.ts";
+import {
+  authorizationCodeWords,
+  breaksLongLines,
+  deviceCodeWords,
+  NOT_ANSWERING,
+  type Words,
+} from "./words.ts";
 
 /** What a login may use of its connection. */
 export interface LoginResources {
@@ -51,6 +57,15 @@ export const browserLoginWith = (
         return yield* request;
       }),
     );
+
+  const linkFor = (
+    login: BrowserLogin,
+    { redirectUri }: Provider,
+    { state, link }: AuthorizationRequest,
+  ): Redacted.Redacted<string> => {
+    if (redirectUri === undefined || !breaksLongLines(attemptOf(login).clientVersion)) return link;
+    return returns.shortLink(state, redirectUri) ?? link;
+  };
 
   const ask = ({ connectionId, credential }: BrowserLogin, { banner, questions }: Words) =>
     Effect.tryPromise({
@@ -116,12 +131,14 @@ export const browserLoginWith = (
   const authorizationCode = authorizationCodeMachine.provide({
     actors: {
       prepareRequest: fromEffect(({ login, provider }) => source.prepareRequest(provider, attemptOf(login))),
-      awaitReturn: fromCallback(({ input }) => returns.expect(input.request.state)),
-      askForCode: fromEffect(({ login, request, problem }) =>
-        Effect.flatMap(ask(login, authorizationCodeWords(request, problem)), ([typed]) =>
-          typed === undefined
-            ? Effect.fail(new InteractionEnded({ message: "The question for the code was not answered" }))
-            : Effect.succeed(returns.read(request.state, typed)),
+      awaitReturn: fromCallback(({ input }) => returns.expect(input.request)),
+      askForCode: fromEffect(({ login, provider, request, problem }) =>
+        Effect.flatMap(
+          ask(login, authorizationCodeWords(linkFor(login, provider, request), problem)),
+          ([typed]) =>
+            typed === undefined
+              ? Effect.fail(new InteractionEnded({ message: "The question for the code was not answered" }))
+              : Effect.succeed(returns.read(request.state, typed)),
         ),
       ),
       exchangeCode: fromEffect(({ login, provider, request, response }) =>

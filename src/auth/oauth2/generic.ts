@@ -6,12 +6,15 @@ import { provenIdentity } from "../authenticator.ts";
 import { DeviceFlowUnavailable, GenericTokenFetchFailed } from "./failures.ts";
 import { flowsOf } from "./flows.ts";
 import { grantMetadata } from "./metadata.ts";
-import type { OAuth2Client } from "./openid.ts";
+import { type OAuth2Client, type Translation, translated } from "./openid.ts";
 import type { OAuth2Provider } from "./provider.ts";
+
+/** What an ID token says can't be verified without a description of the server, and is not used. */
+const withoutIdToken: Translation = (body) => ({ status: 200, body: { ...body, id_token: undefined } });
 
 export const genericProvider = ({ generic }: OAuth2, client: OAuth2Client): OAuth2Provider => ({
   ...flowsOf({
-    client,
+    client: { ...client, fetch: translated(client.fetch, withoutIdToken) },
     name: "generic",
     tokenFailed: GenericTokenFetchFailed,
     deviceFlowUnavailable: DeviceFlowUnavailable,

@@ -3,7 +3,6 @@ import { Effect, Redacted, Schema } from "effect";
 import type { ServerMetadata } from "openid-client";
 import type { Grant, RequiredScope } from "../../../machines/oauth2.ts";
 import type { GitHub, OAuth2 } from "../../config/sections/oauth2.ts";
-import type { Fetch } from "../../http/fetch.ts";
 import { appended } from "../../http/url.ts";
 import { add } from "../../metadata.ts";
 import { provenIdentity } from "../authenticator.ts";
@@ -17,12 +16,12 @@ import {
 } from "./failures.ts";
 import { flowsOf } from "./flows.ts";
 import { grantMetadata, type Metadata, metadataOf } from "./metadata.ts";
-import { insistently, type OAuth2Client, problemOf } from "./openid.ts";
+import { insistently, type OAuth2Client, problemOf, type Translation, translated } from "./openid.ts";
 import { deviceFlowFits, type OAuth2Provider } from "./provider.ts";
 
 export const gitHubProvider = (options: OAuth2, connection: OAuth2Client): OAuth2Provider => {
   const { github } = options;
-  const client = { ...connection, fetch: withErrorStatus(connection.fetch) };
+  const client = { ...connection, fetch: translated(connection.fetch, withErrorStatus) };
   const flows = flowsOf({
     client,
     name: "github",
@@ -82,6 +81,9 @@ export const gitHubProvider = (options: OAuth2, connection: OAuth2Client): OAuth
   };
 };
 
+/** GitHub answers errors with status 200: this gives them the status that RFC 6749 section 5.2 wants. */
+const withErrorStatus: Translation = (body) => ({ status: "error" in body ? 400 : 200, body });
+
 const endpointsOf = (url: string): ServerMetadata => ({
   issuer: url,
   authorization_endpoint: appended(url, "/login/oauth/authorize"),
@@ -89,26 +91,6 @@ const endpointsOf = (url: string): ServerMetadata => ({
   device_authorization_endpoint: appended(url, "/login/device/code"),
   token_endpoint_auth_methods_supported: ["client_secret_post"],
 });
-
-/** GitHub answers errors with status 200: this gives them the status that RFC 6749 section 5.2 wants. */
-const withErrorStatus =
-  (fetch: Fetch): Fetch =>
-  async (url, init) => {
-    const response = await fetch(url, init);
-    if (response.status !== 200) return response;
-    const text = await response.text();
-    return new Response(text, { status: isError(text) ? 400 : 200, headers: response.headers });
-  };
-
-const isError = (text: string): boolean => {
-  try {
-    const body: unknown = JSON.parse(text);
-    return typeof body === "object" && body !== null && "error" in body;
-  } catch {
-    // What is no JSON is for openid-client to judge.
-    return false;
-  }
-};
 
 /** The scopes that cover another one (GitHub's documentation: Scopes for OAuth apps); `org` is the reference's. */
 const covering: Readonly<Record<string, readonly string[]>> = {

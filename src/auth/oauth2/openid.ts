@@ -99,6 +99,32 @@ export const insistently = <A>(
     );
   });
 
+/** How an answer of status 200 that holds an object in JSON is to be read. */
+export type Translation = (body: object) => { readonly status: number; readonly body: object };
+
+/** For servers whose answers are not quite those of the protocol. What is no JSON is for openid-client to judge. */
+export const translated =
+  (fetch: Fetch, translate: Translation): Fetch =>
+  async (url, init) => {
+    const response = await fetch(url, init);
+    if (response.status !== 200) return response;
+    const text = await response.text();
+    const { headers } = response;
+    const original = objectIn(text);
+    if (original === undefined) return new Response(text, { headers });
+    const { status, body } = translate(original);
+    return new Response(JSON.stringify(body), { status, headers });
+  };
+
+const objectIn = (text: string): object | undefined => {
+  try {
+    const body: unknown = JSON.parse(text);
+    return typeof body === "object" && body !== null ? body : undefined;
+  } catch {
+    return undefined;
+  }
+};
+
 /** ID tokens are verified by their signature too, where the protocol would trust the connection. */
 const extensions = ({ isInsecure }: OAuth2Client) => [
   enableNonRepudiationChecks,

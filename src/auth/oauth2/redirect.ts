@@ -66,7 +66,10 @@ const handlerOf =
     if (!paths.has(path) && path !== "/index.html") {
       return webroot === "" ? refuse(response, 404) : sendFile(request, response, webroot, path);
     }
-    const arrival = returns.arrived(new URLSearchParams(url.slice(path.length + 1)));
+    const parameters = new URLSearchParams(url.slice(path.length + 1));
+    const destination = returns.destination(parameters);
+    if (destination !== undefined) return sendAway(response, Redacted.value(destination));
+    const arrival = returns.arrived(parameters);
     logger.debug("AUTH", "A browser came back from the provider", { outcome: arrival.kind });
     if (arrival.kind !== "code" || webroot === "") return sendPage(request, response, arrival);
     const page = await Effect.runPromise(readTemplate(webroot));
@@ -101,6 +104,10 @@ const sendHtml = (
     "x-content-type-options": "nosniff",
   });
   response.end(method === "HEAD" ? undefined : html);
+};
+
+const sendAway = (response: ServerResponse, location: string): void => {
+  response.writeHead(302, { location, "cache-control": "no-store", "referrer-policy": "no-referrer" }).end();
 };
 
 const refuse = (response: ServerResponse, status: number): void => {

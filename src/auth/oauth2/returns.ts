@@ -5,7 +5,7 @@
  */
 import { createHash, randomInt, timingSafeEqual } from "node:crypto";
 import { Redacted } from "effect";
-import type { CodeAnswer } from "../../../machines/authorization-code.ts";
+import type { AuthorizationRequest, CodeAnswer } from "../../../machines/authorization-code.ts";
 
 /** What a page may say to a browser that came back. */
 export type Arrival =
@@ -25,6 +25,18 @@ type Returned =
     }
   | { readonly kind: "declined"; readonly error: string };
 
+interface Waiting {
+  /** Names the link to the provider in a short one. */
+  readonly ticket: string;
+  readonly link: Redacted.Redacted<string>;
+  returned: Returned | undefined;
+}
+
+/** The parameter of short links. */
+const TICKET = "login";
+/** 60 bits. */
+const TICKET_LENGTH = 12;
+
 /** Crockford's base 32: nothing in it is mistaken for something else. */
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const SHORT_CODE_LENGTH = 8;
@@ -32,13 +44,13 @@ const SHORT_CODE_LENGTH = 8;
 const REMEMBERED = 10_000;
 
 export class Returns {
-  readonly #waiting = new Map<string, { returned: Returned | undefined }>();
+  readonly #waiting = new Map<string, Waiting>();
   readonly #over = new Set<string>();
 
   /** A login waits for its browser. @returns what ends the waiting. */
-  expect(state: Redacted.Redacted<string>): () => void {
+  expect({ state, link }: Pick<AuthorizationRequest, "state" | "link">): () => void {
     const key = Redacted.value(state);
-    this.#waiting.set(key, { returned: undefined });
+    this.#waiting.set(key, { ticket: randomLetters(TICKET_LENGTH), link, returned: undefined });
     return () => {
       this.#waiting.delete(key);
       this.#over.add(key);
@@ -47,12 +59,30 @@ export class Returns {
     };
   }
 
+  /**
+   * A link that fits into a line, for clients that break lines: it leads to the provider by way of the address that
+   * browsers come back to. Undefined for a login that does not wait.
+   */
+  shortLink(state: Redacted.Redacted<string>, redirectUri: string): Redacted.Redacted<string> | undefined {
+    const login = this.#waiting.get(Redacted.value(state));
+    if (login === undefined) return undefined;
+    const address = new URL(redirectUri);
+    address.searchParams.set(TICKET, login.ticket);
+    return Redacted.make(address.href);
+  }
+
+  /** Where a short link leads; undefined for other addresses, and when the login is over. */
+  destination(parameters: URLSearchParams): Redacted.Redacted<string> | undefined {
+    const ticket = parameters.get(TICKET);
+    return [...this.#waiting.values()].find((login) => login.ticket === ticket)?.link;
+  }
+
   /** A browser came back, with these parameters in its address. The same browser may come back again. */
   arrived(parameters: URLSearchParams): Arrival {
     const state = parameters.get("state") ?? "";
     const code = parameters.get("code");
     const error = parameters.get("error");
-    if (code === null && error === null) return { kind: "nothing" };
+    if (code === null && error === null) return { kind: parameters.has(TICKET) ? "over" : "nothing" };
     if (this.#over.has(state)) return { kind: "over" };
     const login = this.#waiting.get(state);
     if (login === undefined) return elsewhere(state, code, parameters.get("iss"));
@@ -89,10 +119,11 @@ const returnedWith = (parameters: URLSearchParams, code: string | null, error: s
         short: Redacted.make(shortCode()),
       };
 
+const randomLetters = (length: number): string =>
+  Array.from({ length }, () => ALPHABET[randomInt(ALPHABET.length)]).join("");
+
 const shortCode = (): string => {
-  const letters = Array.from({ length: SHORT_CODE_LENGTH }, () => ALPHABET[randomInt(ALPHABET.length)]).join(
-    "",
-  );
+  const letters = randomLetters(SHORT_CODE_LENGTH);
   return `${letters.slice(0, SHORT_CODE_LENGTH / 2)}-${letters.slice(SHORT_CODE_LENGTH / 2)}`;
 };
 

@@ -4,7 +4,7 @@
  */
 import { Redacted } from "effect";
 import { renderUnicodeCompact } from "uqr";
-import type { AuthorizationRequest, CodeProblem } from "../../../machines/authorization-code.ts";
+import type { CodeProblem } from "../../../machines/authorization-code.ts";
 import type { DeviceAuthorization } from "../../../machines/device-flow.ts";
 import type { Questions } from "../../ssh/credentials.ts";
 
@@ -44,8 +44,12 @@ export const deviceCodeWords = (
   );
 };
 
+/** PuTTY and what is made of it break lines and begin the next with `> `: nobody can copy a long link there. */
+export const breaksLongLines = (clientVersion: string): boolean =>
+  /PuTTY|WinSCP|FileZilla/i.test(clientVersion);
+
 export const authorizationCodeWords = (
-  { link }: AuthorizationRequest,
+  link: Redacted.Redacted<string>,
   problem: CodeProblem | undefined,
 ): Words => {
   const prompts = [{ text: "Code: ", echo: true }];

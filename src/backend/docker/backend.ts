@@ -11,8 +11,8 @@ import { type ExecHost, startByExec } from "./exec-programs.ts";
 import { ForwardingUnavailable } from "./failures.ts";
 import { writeFiles as write } from "./files.ts";
 import { imageSteps } from "./image-steps.ts";
-import { type Launcher, launcherOf } from "./launch.ts";
-import { startBySession } from "./session-programs.ts";
+import { launcherOf } from "./launch.ts";
+import { type SessionHost, startBySession } from "./session-programs.ts";
 
 export type { DockerBackendDependencies } from "./bench.ts";
 export { type DockerEngines, openDocker } from "./engines.ts";
@@ -27,7 +27,7 @@ export const dockerBackend = (dependencies: DockerBackendDependencies) => {
     container,
     tooling,
     ...provisioning
-  }: ContainerRequest & { readonly tooling: Tooling | undefined }): Effect.Effect<void, Failure> =>
+  }: ContainerRequest & { readonly tooling: Tooling }): Effect.Effect<void, Failure> =>
     Effect.gen(function* () {
       const { engine, timeouts, execution, identity, logger } = yield* benchFor(provisioning);
       yield* write({
@@ -36,39 +36,46 @@ export const dockerBackend = (dependencies: DockerBackendDependencies) => {
         timeouts,
         files: identity.files,
         agentPath: execution.agentPath,
-        launcher: tooling && launcherOf(tooling, execution),
+        launcher: launcherOf(tooling, execution),
         logger,
       });
     });
 
   const openEnvironment = ({
-    container,
+    place,
     tooling,
     ...provisioning
   }: OpeningRequest): Effect.Effect<Environment, Failure> =>
     Effect.gen(function* () {
       const bench = yield* benchFor(provisioning);
       const { execution, identity, plan, engines, connection } = bench;
-      if (container === undefined) {
-        const { containerName } = plan;
-        const host = { ...bench, containerName, instance: engines.instance, scope: connection.scope };
+      const { containerName } = plan;
+      if (place.kind === "image") {
+        const host: SessionHost = {
+          ...bench,
+          image: place.image,
+          tooling,
+          containerName,
+          instance: engines.instance,
+          scope: connection.scope,
+        };
         return {
           description: "containers per session",
           start: (request) => startBySession(host, request),
           openTcp,
         };
       }
-      const launcher: Launcher = tooling === undefined ? "none" : launcherOf(tooling, execution);
       const host: ExecHost = {
         ...bench,
-        container: container.id,
-        launcher,
+        container: place.container.id,
+        launcher: launcherOf(tooling, execution),
+        shell: tooling.shell,
         environment: loginEnvironment(identity, execution),
         // A container that goes with its connection takes its programs along; one that stays is left tidy.
         lingering: plan.mode === "persistent" ? engines.background : connection.scope,
       };
       return {
-        description: `container ${plan.containerName || container.id.slice(0, 12)}`,
+        description: `container ${containerName || place.container.id.slice(0, 12)}`,
         start: (request) => startByExec(host, request),
         openTcp,
       };

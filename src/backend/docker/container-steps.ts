@@ -79,7 +79,7 @@ export const containerSteps = (benchFor: Workshop) => {
   const createContainer = ({
     tooling,
     ...provisioning
-  }: Provisioning & { readonly tooling: Tooling | undefined }): Effect.Effect<CreationOutcome, Failure> =>
+  }: Provisioning & { readonly tooling: Tooling }): Effect.Effect<CreationOutcome, Failure> =>
     Effect.gen(function* () {
       const bench = yield* benchFor(provisioning);
       const { plan, logger, execution, engines, identity, connection } = bench;
@@ -162,10 +162,9 @@ const lookUp = ({ engine, timeouts }: Bench, container: string) =>
 /** The configured one, unless it is an agent's that the image does not have. */
 const idleCommand = (
   { execution: { idleCommand: configured, agentPath }, plan }: Bench,
-  tooling: Tooling | undefined,
+  tooling: Tooling,
 ): Effect.Effect<readonly string[], ConfigurationUnusable> => {
-  if (tooling === undefined || tooling.agent || configured[0] !== agentPath)
-    return Effect.succeed(configured);
+  if (tooling.agent || configured[0] !== agentPath) return Effect.succeed(configured);
   return tooling.shell
     ? Effect.succeed(IDLE_BY_SHELL)
     : Effect.fail(

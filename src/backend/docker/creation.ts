@@ -1,8 +1,8 @@
 /** What a container is created from: the configured options of the Engine, and what Berth adds to them. */
 import type { DockerExecution } from "../../config/sections/docker.ts";
-import type { ProgramRequest } from "../backend.ts";
 import type { Creation } from "./containers.ts";
-import { mergedEnvironment, programEnvironment } from "./environment.ts";
+import { mergedEnvironment } from "./environment.ts";
+import type { ConsoleSize } from "./first-size.ts";
 
 type Variables = Readonly<Record<string, string>>;
 
@@ -24,26 +24,35 @@ export const idlingContainer = (
     Cmd: idleCommand,
   });
 
-/**
- * A container whose own program is the session's; `command` is missing where the configured one is to run. `init`: the
- * Engine's own init is its first process, unless the configuration says otherwise: signals, Ctrl-C among them, do
- * nothing to a first process that is not made for it.
- */
-export const programContainer = (
-  request: CreationRequest,
-  command: readonly string[] | undefined,
-  program: ProgramRequest,
-  login: Variables,
-  init: boolean,
-): Creation => {
-  const { terminal } = program;
-  const size = terminal === undefined ? {} : { ConsoleSize: [terminal.rows, terminal.columns] };
+/** The words that a container starts; what is missing is left to the configuration and the image. */
+export interface OwnCommand {
+  readonly Entrypoint?: readonly string[];
+  readonly Cmd?: readonly string[];
+}
+
+export interface OwnProgram {
+  readonly command: OwnCommand;
+  readonly environment: Variables;
+  readonly terminal: boolean;
+  /** For an Engine that takes it at the start. */
+  readonly consoleSize: ConsoleSize | undefined;
+  /**
+   * The Engine's own init is the first process, unless the configuration says otherwise: signals, Ctrl-C among them,
+   * do nothing to a first process that is not made for it.
+   */
+  readonly init: boolean;
+}
+
+/** A container whose own program is a session's. */
+export const programContainer = (request: CreationRequest, program: OwnProgram): Creation => {
+  const { command, environment, terminal, consoleSize, init } = program;
+  const { container, host } = request.execution;
   return creation(
     request,
     {
-      Env: mergedEnvironment(request.execution.container.Env ?? [], programEnvironment(program, login)),
-      ...(command && { Cmd: command }),
-      Tty: terminal !== undefined,
+      Env: mergedEnvironment(container.Env ?? [], environment),
+      ...command,
+      Tty: terminal,
       AttachStdin: true,
       AttachStdout: true,
       AttachStderr: true,
@@ -51,7 +60,7 @@ export const programContainer = (
       StdinOnce: true,
     },
     // The exit code is read before the container is removed, which is Berth's to do.
-    { AutoRemove: false, Init: request.execution.host.Init ?? init, ...size },
+    { AutoRemove: false, Init: host.Init ?? init, ...(consoleSize && { ConsoleSize: consoleSize }) },
   );
 };
 

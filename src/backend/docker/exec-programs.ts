@@ -3,7 +3,7 @@
  * guest agent or a shell that says its process id, so that it can be signalled.
  */
 import { Deferred, Duration, Effect, Schedule, type Scope, Semaphore } from "effect";
-import type { Exit, Terminal, TerminalSize } from "../../../machines/facts.ts";
+import type { Exit, TerminalSize } from "../../../machines/facts.ts";
 import type { DockerExecution, DockerTimeouts } from "../../config/sections/docker.ts";
 import type { Failure } from "../../failure.ts";
 import type { Logger } from "../../log/logger.ts";
@@ -11,15 +11,7 @@ import type { ProgramRequest, RunningProgram } from "../backend.ts";
 import { findContainer } from "./containers.ts";
 import type { Engine } from "./engine.ts";
 import { environmentList, programEnvironment } from "./environment.ts";
-import {
-  attachExec,
-  type ConsoleSize,
-  createExec,
-  inspectExec,
-  resizeExec,
-  resizeStartingExec,
-  runHelper,
-} from "./exec.ts";
+import { attachExec, createExec, inspectExec, resizeExec, runHelper } from "./exec.ts";
 import { exitOf, SIGNALS } from "./exit.ts";
 import {
   ContainerGone,
@@ -34,13 +26,11 @@ import {
   SignalWithoutPid,
   SubsystemMissing,
 } from "./failures.ts";
-import { commandOf, GO_ON, type Launcher, launch, signalling } from "./launch.ts";
+import { CONSOLE_SIZE_API, giveFirstSize, sizeOf } from "./first-size.ts";
+import { commandOf, type Launcher, launch, signalling } from "./launch.ts";
 import { Preamble } from "./preamble.ts";
 import type { ProgramStreams } from "./streams.ts";
 import { happensWithin, watchProgram } from "./watch.ts";
-
-/** The first API that starts a program with the size of its terminal (moby 31223). */
-const CONSOLE_SIZE_API = [1, 42] as const;
 
 /** How long a program that was hung up may take to end before it is killed. */
 const HANG_UP_GRACE = Duration.seconds(5);
@@ -59,6 +49,8 @@ export interface ExecHost {
   readonly execution: DockerExecution;
   readonly timeouts: DockerTimeouts;
   readonly launcher: Launcher;
+  /** Whether the image has `/bin/sh`. */
+  readonly shell: boolean;
   /** What the login adds to the environment of every program, over what the client asked for. */
   readonly environment: Readonly<Record<string, string>>;
   readonly logger: Logger;
@@ -129,7 +121,14 @@ const start = (host: ExecHost, request: ProgramRequest): Effect.Effect<Started, 
     const size = sizeOf(terminal);
     const sizedAtStart = size !== undefined && engine.speaks(CONSOLE_SIZE_API);
     const waits = size !== undefined && !sizedAtStart && launcher !== "none";
-    const launched = launch(launcher, command, execution, waits);
+    const launched = launch({
+      launcher,
+      shell: host.shell,
+      program: command,
+      agentPath: execution.agentPath,
+      waits,
+      modes: terminal?.modes ?? {},
+    });
     const preamble = new Preamble(launched.preamble, terminal !== undefined);
     logger.debug("DOCKER_EXEC_CREATE", "Creating the program", { channel: request.channel });
     const exec = yield* Effect.mapError(
@@ -155,8 +154,10 @@ const start = (host: ExecHost, request: ProgramRequest): Effect.Effect<Started, 
       ),
       explained(ExecAttachFailed, "The program could not be started", { container }),
     );
-    if (size !== undefined && !sizedAtStart)
-      yield* giveSize(host, exec, size, waits ? { preamble, streams } : undefined);
+    if (size !== undefined && !sizedAtStart) {
+      const resize = resizeExec(engine, exec, size, host.timeouts.window);
+      yield* giveFirstSize({ ...host, resize, streams, preamble, waits });
+    }
     if (!(yield* happensWithin(preamble.complete, timeout))) {
       return yield* Effect.fail(
         new PidUnreadable({
@@ -167,36 +168,6 @@ const start = (host: ExecHost, request: ProgramRequest): Effect.Effect<Started, 
     }
     return { host, exec, request, streams, pid: preamble.pid, delivered: new Set() };
   });
-
-/** Rows and columns, unless the client did not give them. */
-const sizeOf = (size: Terminal | TerminalSize | undefined): ConsoleSize | undefined =>
-  size === undefined || size.rows === 0 || size.columns === 0 ? undefined : [size.rows, size.columns];
-
-/**
- * On an Engine that takes no size at the start. `waiting`: the program waits for it behind its launcher; otherwise it
- * starts at once and the size comes as soon as it can.
- */
-const giveSize = (
-  { engine, timeouts, launcher, logger }: ExecHost,
-  exec: string,
-  size: ConsoleSize,
-  waiting: { readonly preamble: Preamble; readonly streams: ProgramStreams } | undefined,
-): Effect.Effect<void, never, Scope.Scope> => {
-  const give = Effect.catch(resizeStartingExec(engine, exec, size, timeouts.window), (error) =>
-    Effect.sync(() =>
-      logger.notice("DOCKER_EXEC_RESIZE_FAILED", `The terminal did not get its size: ${error.message}`, {
-        exec,
-      }),
-    ),
-  );
-  if (waiting === undefined) return Effect.asVoid(Effect.forkScoped(give));
-  return Effect.gen(function* () {
-    // A shell says that it is there; the agent waits in silence.
-    if (launcher === "shell") yield* happensWithin(waiting.preamble.begun, timeouts.commandStart);
-    yield* give;
-    waiting.streams.sendToLauncher(GO_ON);
-  });
-};
 
 const inspectionOf = ({ host: { engine, timeouts }, exec }: Started) =>
   inspectExec(engine, exec, timeouts.http);

@@ -1,15 +1,14 @@
 /** Programs by the Engine's exec (Docker Engine API, Exec): created, attached, sized, and watched until they end. */
-import { type Duration, Effect, Schedule, type Scope } from "effect";
+import { type Duration, Effect, type Scope } from "effect";
 import { type Engine, enginePath } from "./engine.ts";
 import { EngineError } from "./failures.ts";
+import type { ConsoleSize } from "./first-size.ts";
 import type { Preamble } from "./preamble.ts";
 import { ProgramStreams } from "./streams.ts";
 import { type ProgramState, watchProgram } from "./watch.ts";
 
 /** How much of what a helper program says is kept for the log. */
 const HELPER_OUTPUT_BYTES = 4096;
-
-export type ConsoleSize = readonly [rows: number, columns: number];
 
 export interface ExecSpec {
   readonly container: string;
@@ -105,18 +104,6 @@ export const resizeExec = (
       timeout,
     ),
   );
-
-/** The size for a program that is just being started: refused until its terminal is there. */
-export const resizeStartingExec = (
-  engine: Engine,
-  exec: string,
-  size: ConsoleSize,
-  timeout: Duration.Duration,
-): Effect.Effect<void, EngineError> =>
-  Effect.retry(resizeExec(engine, exec, size, timeout), {
-    schedule: Schedule.upTo(Schedule.spaced("10 millis"), { duration: timeout }),
-    while: ({ kind }) => kind === "answered",
-  });
 
 export interface HelperResult {
   readonly exitCode: number;

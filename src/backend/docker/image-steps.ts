@@ -53,7 +53,7 @@ export const imageSteps = (benchFor: Workshop) => {
         find(engine, image, timeouts.http),
         explained(ImageLookupFailed, "The image could not be looked up", { image }),
       );
-      return found !== undefined && isFor(found, execution.platform) ? { id: found.Id } : undefined;
+      return found !== undefined && isFor(found, execution.platform) ? localImage(found) : undefined;
     });
 
   const pullImage = (provisioning: Provisioning): Effect.Effect<void, Failure> =>
@@ -105,7 +105,8 @@ export const imageSteps = (benchFor: Workshop) => {
       const kept = known.tooling.get(key);
       if (kept !== undefined) return kept;
       const tooling = yield* Effect.scoped(lookInto(bench, image));
-      if (!tooling.agent && !execution.disableAgent && !known.tooling.has(key)) {
+      const isMissed = plan.mode !== "session" && !execution.disableAgent;
+      if (isMissed && !tooling.agent && !known.tooling.has(key)) {
         logger.notice(
           "DOCKER_AGENT_READ_FAILED",
           tooling.shell
@@ -120,6 +121,12 @@ export const imageSteps = (benchFor: Workshop) => {
 
   return { contactEngine, findImage, pullImage, inspectImage };
 };
+
+const localImage = ({ Id: id, Config }: ImageInspection): LocalImage => ({
+  id,
+  entryPoint: Config?.Entrypoint ?? [],
+  command: Config?.Cmd ?? [],
+});
 
 const isFor = (
   { Os, Architecture, Variant = "" }: ImageInspection,

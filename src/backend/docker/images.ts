@@ -13,6 +13,10 @@ export interface ImageInspection {
   readonly Os: string;
   readonly Architecture: string;
   readonly Variant?: string;
+  readonly Config?: {
+    readonly Entrypoint?: readonly string[] | null;
+    readonly Cmd?: readonly string[] | null;
+  } | null;
 }
 
 /** Undefined when the Engine does not have it. */

@@ -2,10 +2,10 @@
  * How a program is started and signalled inside a container: by the guest agent where the image has it, otherwise by
  * the image's own shell, otherwise directly and without signals. (The agent's usage: github.com/ContainerSSH/agent.)
  */
-
 import type { Tooling } from "../../../machines/docker.ts";
-import type { Program } from "../../../machines/facts.ts";
+import type { Program, Terminal } from "../../../machines/facts.ts";
 import type { DockerExecution } from "../../config/sections/docker.ts";
+import { sttyModes } from "../process/modes.ts";
 import type { PreamblePart } from "./preamble.ts";
 
 export type Launcher = "agent" | "shell" | "none";
@@ -24,34 +24,58 @@ export const launcherOf = (tooling: Tooling, { disableAgent }: DockerExecution):
   return tooling.shell ? "shell" : "none";
 };
 
-/** `waits`: the program starts only once `GO_ON` was sent. */
-export const launch = (
-  launcher: Launcher,
-  program: readonly string[],
-  { agentPath }: DockerExecution,
-  waits: boolean,
-): Launch => {
+export interface LaunchRequest {
+  readonly launcher: Launcher;
+  /** Whether there is `/bin/sh` beside the launcher. */
+  readonly shell: boolean;
+  readonly program: readonly string[];
+  readonly agentPath: string;
+  /** The program starts only once `GO_ON` was sent. */
+  readonly waits: boolean;
+  /** Modes for its terminal (RFC 4254 section 8); without a shell there is nothing that could set them. */
+  readonly modes: Terminal["modes"];
+}
+
+export const launch = ({ launcher, shell, program, agentPath, waits, modes }: LaunchRequest): Launch => {
+  const setModes = settingModes(modes);
   switch (launcher) {
-    case "agent":
+    case "agent": {
+      const inModes = setModes === "" || !shell ? program : byShell(`${setModes}exec "$@"`, program);
       return {
-        command: [agentPath, "console", "--pid", ...(waits ? ["--wait"] : []), "--", ...program],
+        command: [agentPath, "console", "--pid", ...(waits ? ["--wait"] : []), "--", ...inModes],
         preamble: waits ? ["echo", "binary"] : ["binary"],
       };
+    }
     case "shell":
       return {
-        command: [
-          "/bin/sh",
-          "-c",
-          `echo "$$"; ${waits ? "read -r berth; unset berth; " : ""}exec "$@"`,
-          "sh",
-          ...program,
-        ],
+        command: byShell(
+          `echo "$$"; ${waits ? "read -r berth; unset berth; " : ""}${setModes}exec "$@"`,
+          program,
+        ),
         preamble: waits ? ["line", "echo"] : ["line"],
       };
     case "none":
       return { command: program, preamble: [] };
   }
 };
+
+const byShell = (script: string, program: readonly string[]): readonly string[] => [
+  "/bin/sh",
+  "-c",
+  script,
+  "sh",
+  ...program,
+];
+
+/** stty(1) sets everything or nothing: one mode that an old one does not know must not cost the others. */
+const settingModes = (modes: Terminal["modes"]): string => {
+  const groups = sttyModes(modes).map((words) => words.map(quoted).join(" "));
+  if (groups.length === 0) return "";
+  const oneByOne = groups.map((group) => `stty ${group}`).join("; ");
+  return `{ stty ${groups.join(" ")} || { ${oneByOne}; }; } 2>/dev/null; `;
+};
+
+const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
 
 /** Signals the program, and with a shell its whole process group, as sshd does; undefined when there is no way. */
 export const signalling = (

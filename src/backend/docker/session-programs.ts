@@ -2,15 +2,14 @@
  * Programs of the mode `session`: each is the own program of a container that is made for it and removed with it.
  * Signals go to the container, as the reference does it.
  */
-import { Deferred, Effect, Exit as EffectExit, Schedule, Scope } from "effect";
-import type { Exit, Identity, TerminalSize } from "../../../machines/facts.ts";
-import type { DockerExecution } from "../../config/sections/docker.ts";
+import { Deferred, Effect, Exit as EffectExit, Scope } from "effect";
+import type { Exit, Identity } from "../../../machines/facts.ts";
 import type { Failure } from "../../failure.ts";
 import type { ProgramRequest, RunningProgram } from "../backend.ts";
 import { inspectContainer, startContainer } from "./containers.ts";
-import { programContainer } from "./creation.ts";
+import { type OwnCommand, programContainer } from "./creation.ts";
 import { enginePath } from "./engine.ts";
-import { loginEnvironment } from "./environment.ts";
+import { loginEnvironment, programEnvironment } from "./environment.ts";
 import { exitOf, SIGNALS } from "./exit.ts";
 import {
   ContainerAttachFailed,
@@ -20,22 +19,23 @@ import {
   type EngineError,
   ExitUnknown,
   explained,
+  PidUnreadable,
   ResizeFailed,
-  SubsystemMissing,
 } from "./failures.ts";
 import { writeFiles } from "./files.ts";
+import { CONSOLE_SIZE_API, type ConsoleSize, giveFirstSize, sizeOf } from "./first-size.ts";
 import type { Instance } from "./instance.ts";
 import { CHANNEL, CONNECTION_ID, connectionLabels } from "./labels.ts";
-import { commandOf } from "./launch.ts";
 import { type Lifetime, scopedContainer } from "./lifetime.ts";
+import { Preamble } from "./preamble.ts";
+import { type SessionSurroundings, sessionCommand } from "./session-command.ts";
 import { ProgramStreams } from "./streams.ts";
-import { type ProgramState, watchProgram } from "./watch.ts";
+import { happensWithin, type ProgramState, watchProgram } from "./watch.ts";
 
 const KILLED = 128 + 9;
 
-export interface SessionHost extends Lifetime {
+export interface SessionHost extends Lifetime, SessionSurroundings {
   readonly identity: Identity;
-  readonly execution: DockerExecution;
   readonly containerName: string;
   readonly instance: Instance;
   /** The connection's: its end removes the containers, whether their sessions are done with them or not. */
@@ -49,9 +49,14 @@ export const startBySession = (
 ): Effect.Effect<RunningProgram, Failure, Scope.Scope> =>
   Effect.gen(function* () {
     const { engine, timeouts, logger } = host;
-    const command = yield* sessionCommand(host.execution, request);
+    const size = sizeOf(request.terminal);
+    const sizedAtStart = engine.speaks(CONSOLE_SIZE_API);
+    const command = yield* sessionCommand(host, request, size !== undefined && !sizedAtStart);
     const own = yield* ownScope(host.scope);
-    const container = yield* Scope.provide(createFor(host, request, command), own);
+    const container = yield* Scope.provide(
+      createFor(host, request, command.own, sizedAtStart ? size : undefined),
+      own,
+    );
     yield* writeFiles({
       ...host,
       container,
@@ -75,8 +80,9 @@ export const startBySession = (
       explained(ContainerAttachFailed, "The container could not be attached to", { container }),
     );
     const terminal = request.terminal !== undefined;
+    const preamble = new Preamble(command.preamble, terminal);
     const streams = yield* Effect.acquireRelease(
-      Effect.sync(() => new ProgramStreams(socket, { raw: terminal, preamble: undefined })),
+      Effect.sync(() => new ProgramStreams(socket, { raw: terminal, preamble })),
       (opened) => Effect.sync(() => opened.destroy()),
     );
     logger.debug("DOCKER_CONTAINER_START", "Starting the container", { container });
@@ -84,7 +90,26 @@ export const startBySession = (
       startContainer(engine, container, timeouts.commandStart),
       explained(ContainerStartFailed, "The container could not be started", { container }),
     );
-    if (request.terminal !== undefined) yield* firstSize(host, container, request.terminal);
+    if (size !== undefined && !sizedAtStart) {
+      const { launcher } = command;
+      const first = resize(host, container, size);
+      yield* giveFirstSize({
+        ...host,
+        resize: first,
+        streams,
+        launcher,
+        preamble,
+        waits: launcher !== "none",
+      });
+    }
+    if (!(yield* happensWithin(preamble.complete, timeouts.commandStart))) {
+      return yield* Effect.fail(
+        new PidUnreadable({
+          message: "The program's launcher did not say its process id in time",
+          details: { launcher: command.launcher, container },
+        }),
+      );
+    }
     const delivered = new Set<string>();
     const exit = Deferred.makeUnsafe<Exit, Failure>();
     yield* Effect.forkScoped(Deferred.into(awaitExit(host, container, streams, request, delivered), exit));
@@ -93,11 +118,14 @@ export const startBySession = (
       stdout: streams.stdout,
       stderr: streams.stderr,
       exit: Deferred.await(exit),
-      resize: (size) =>
-        Effect.mapError(
-          resize(host, container, size),
+      resize: (changed) => {
+        const latest = sizeOf(changed);
+        if (latest === undefined) return Effect.void;
+        return Effect.mapError(
+          resize(host, container, latest),
           explained(ResizeFailed, "The terminal could not be resized", { container }),
-        ),
+        );
+      },
       signal: (name) => signal(host, container, name, delivered),
     };
   });
@@ -106,29 +134,13 @@ export const startBySession = (
 const ownScope = (connection: Scope.Scope): Effect.Effect<Scope.Closeable, never, Scope.Scope> =>
   Effect.acquireRelease(Scope.fork(connection), (own) => Scope.close(own, EffectExit.void));
 
-/** A shell is the image's or the configuration's own command; `undefined` leaves that to the Engine. */
-const sessionCommand = (
-  execution: DockerExecution,
-  { program }: ProgramRequest,
-): Effect.Effect<readonly string[] | undefined, SubsystemMissing> => {
-  const configured = execution.container.Cmd ?? [];
-  if (program.kind === "shell" && configured.length > 0) return Effect.succeed(configured);
-  const command = commandOf(program, execution);
-  if (command === undefined) {
-    const subsystem = program.kind === "subsystem" ? program.name : "";
-    return Effect.fail(
-      new SubsystemMissing({ message: "The subsystem is not configured", details: { subsystem } }),
-    );
-  }
-  return Effect.succeed(command.length === 0 ? undefined : command);
-};
-
 const createFor = (
   host: SessionHost,
   request: ProgramRequest,
-  command: readonly string[] | undefined,
+  command: OwnCommand,
+  consoleSize: ConsoleSize | undefined,
 ): Effect.Effect<string, Failure, Scope.Scope> => {
-  const { execution, identity, instance, containerName: name } = host;
+  const { engine, execution, identity, instance, containerName: name } = host;
   const channel = String(request.channel);
   const labels = { ...connectionLabels(instance, "session", identity), [CHANNEL]: channel };
   host.logger.debug("DOCKER_CONTAINER_CREATE", "Creating the container", { channel: request.channel });
@@ -136,10 +148,13 @@ const createFor = (
     host,
     programContainer(
       { execution, name, labels },
-      command,
-      request,
-      loginEnvironment(identity, execution),
-      host.engine.hasInit(),
+      {
+        command,
+        environment: programEnvironment(request, loginEnvironment(identity, execution)),
+        terminal: request.terminal !== undefined,
+        consoleSize,
+        init: engine.hasInit(),
+      },
     ),
     { [CONNECTION_ID]: identity.connectionId, [CHANNEL]: channel },
   );
@@ -190,36 +205,17 @@ const whyKilled = (
 const resize = (
   { engine, timeouts }: SessionHost,
   container: string,
-  { rows, columns }: TerminalSize,
+  [rows, columns]: ConsoleSize,
 ): Effect.Effect<void, EngineError> =>
-  rows === 0 || columns === 0
-    ? Effect.void
-    : Effect.asVoid(
-        engine.json(
-          {
-            method: "POST",
-            path: enginePath("containers", container, "resize"),
-            query: { h: rows, w: columns },
-          },
-          timeouts.window,
-        ),
-      );
-
-/** Later Engines took the size when the container was created; the others take it once it runs. */
-const firstSize = (host: SessionHost, container: string, size: TerminalSize): Effect.Effect<void> =>
-  Effect.catch(
-    Effect.retry(resize(host, container, size), {
-      schedule: Schedule.upTo(Schedule.spaced("10 millis"), { duration: host.timeouts.window }),
-      while: ({ kind }) => kind === "answered",
-    }),
-    (error) =>
-      Effect.sync(() =>
-        host.logger.notice(
-          "DOCKER_EXEC_RESIZE_FAILED",
-          `The terminal did not get its size: ${error.message}`,
-          { container },
-        ),
-      ),
+  Effect.asVoid(
+    engine.json(
+      {
+        method: "POST",
+        path: enginePath("containers", container, "resize"),
+        query: { h: rows, w: columns },
+      },
+      timeouts.window,
+    ),
   );
 
 const signal = (

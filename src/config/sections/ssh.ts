@@ -11,7 +11,7 @@ import {
   SecretPem,
 } from "../codecs.ts";
 
-const kexAlgorithms = [
+export const kexAlgorithms = [
   "mlkem768x25519-sha256",
   "curve25519-sha256@libssh.org",
   "ecdh-sha2-nistp521",
@@ -21,7 +21,7 @@ const kexAlgorithms = [
   "diffie-hellman-group1-sha1",
 ] as const;
 
-const macs = ["hmac-sha2-256-etm@openssh.com", "hmac-sha2-256", "hmac-sha1", "hmac-sha1-96"] as const;
+export const macs = ["hmac-sha2-256-etm@openssh.com", "hmac-sha2-256", "hmac-sha1", "hmac-sha1-96"] as const;
 
 const ciphers = [
   "chacha20-poly1305@openssh.com",
@@ -74,17 +74,27 @@ export const MaxStartups = Schema.Union([Schema.String, Schema.Finite])
     ),
   );
 
-const defaultCiphers = ciphers.slice(0, 6);
+export const defaultKex = kexAlgorithms.slice(0, 5);
+export const defaultCiphers = ciphers.slice(0, 6);
 
 /** As in the reference, and unlike the other lists, an empty list of ciphers means the default ones. */
-const cipherList = listOf(oneOf(ciphers)).pipe(
+export const cipherList = listOf(oneOf(ciphers)).pipe(
   Schema.decode({
     decode: SchemaGetter.transform((list) => (list.length === 0 ? defaultCiphers : list)),
     encode: SchemaGetter.passthrough(),
   }),
 );
 
-const serverVersionPattern = /^SSH-2\.0-[!-,.-~]+( [a-zA-Z0-9 _.-]+)?$/;
+const identificationPattern = /^SSH-2\.0-[!-,.-~]+( [a-zA-Z0-9 _.-]+)?$/;
+
+/** An identification string (RFC 4253 section 4.2), without CR and LF. */
+export const Identification = Schema.String.check(
+  Schema.makeFilter((version) =>
+    version.length <= 253 && identificationPattern.test(version)
+      ? undefined
+      : "expected an SSH identification string such as SSH-2.0-Name, see RFC 4253 section 4.2",
+  ),
+);
 
 /**
  * - `serverVersion`: the identification string (RFC 4253 section 4.2), without CR and LF, at most 253 characters.
@@ -97,18 +107,9 @@ const serverVersionPattern = /^SSH-2\.0-[!-,.-~]+( [a-zA-Z0-9 _.-]+)?$/;
  */
 export const Ssh = Schema.Struct({
   listen: defaulted(Listen, "0.0.0.0:2222"),
-  serverVersion: defaulted(
-    Schema.String.check(
-      Schema.makeFilter((version) =>
-        version.length <= 253 && serverVersionPattern.test(version)
-          ? undefined
-          : "expected an SSH identification string such as SSH-2.0-Name, see RFC 4253 section 4.2",
-      ),
-    ),
-    "SSH-2.0-ContainerSSH",
-  ),
+  serverVersion: defaulted(Identification, "SSH-2.0-ContainerSSH"),
   ciphers: defaulted(cipherList, defaultCiphers),
-  kex: defaulted(listOf(oneOf(kexAlgorithms)), kexAlgorithms.slice(0, 5)),
+  kex: defaulted(listOf(oneOf(kexAlgorithms)), defaultKex),
   macs: defaulted(listOf(oneOf(macs)), macs.slice(0, 2)),
   banner: defaulted(Schema.String, ""),
   hostkeys: defaulted(Schema.Array(SecretPem), []),

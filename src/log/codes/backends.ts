@@ -135,3 +135,30 @@ export const localProcess = area(
     PROCESS_LEFT_BEHIND: "A program outlived every attempt to end it.",
   },
 );
+
+export const sshproxy = area(
+  "SSH proxy backend",
+  {
+    SSHPROXY_CONNECTING: "A server is being connected to.",
+    SSHPROXY_BACKEND_FAILED: "A server cannot be reached, or does not answer; it is tried again for a while.",
+    SSHPROXY_BACKEND_HANDSHAKE_FAILED:
+      "A server broke off the key exchange or the login, or refused the configured credentials.",
+    SSHPROXY_INVALID_FINGERPRINT:
+      "A server's host key is none of those that are allowed; nothing secret was sent to it.",
+    SSHPROXY_BACKEND_DISCONNECTING: "The connection to a server is being closed.",
+    SSHPROXY_BACKEND_DISCONNECTED: "The connection to a server was lost.",
+    SSHPROXY_SESSION: "A session is being opened on a server.",
+    SSHPROXY_SESSION_OPEN: "A program runs on a server.",
+    SSHPROXY_BACKEND_SESSION_FAILED: "A server refused to open a session.",
+    SSHPROXY_BACKEND_SESSION_CLOSED: "A server closed a session without saying how its program ended.",
+    SSHPROXY_BACKEND_REQUEST_FAILED: "A server refused a program, a terminal or an environment variable.",
+    SSHPROXY_BACKEND_SIGNAL_FAILED: "A server refused a signal.",
+    SSHPROXY_BACKEND_FORWARD_FAILED: "A server refused to forward a connection.",
+  },
+  {
+    SSHPROXY_CONNECTED: "A server has accepted the configured credentials.",
+    SSHPROXY_KEY_UNUSABLE: "The private key for a server cannot be read or used.",
+    SSHPROXY_KEY_EXPOSED: "The file of a private key can be read by others than its owner.",
+    SSHPROXY_FILES_LEFT_OUT: "The files of a login have no place on a server behind this one.",
+  },
+);

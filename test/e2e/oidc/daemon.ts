@@ -1,4 +1,5 @@
 /** The daemon with logins at a real provider, and an ssh client whose prompts are answered by hand. */
+import { parse } from "yaml";
 import { freeRedirect } from "../../support/browser-login.ts";
 import { type Daemon, startDaemon } from "../../support/daemon.ts";
 import {
@@ -15,18 +16,40 @@ export type Flow = "device" | "code";
 export interface World extends AsyncDisposable {
   readonly provider: OidcProvider;
   readonly daemon: Daemon;
+  /** Where browsers come back to. */
+  readonly redirectURI: string;
   /** The real ssh at a terminal of 80 columns. */
   readonly ssh: (command: string, options?: SshOptions) => Promise<TerminalSession>;
 }
 
-/** The block of the release notes under "OIDC extra scopes", with the URL, the client and a flow added. */
+/** The block of the release notes under "OIDC extra scopes", as it is written there. */
+const RELEASE = `
+auth:
+  keyboardInteractive:
+    method: oauth2
+    oauth2:
+      provider: oidc
+      oidc:
+        url: https://your-oidc-server.example.com/
+        extraScopes:
+          - profile
+          - email
+        enforceScopes: true
+`;
+
+/** The release's block with the URL and the client added; the authorization code flow needs an address, too. */
 export const startWorld = async (
   flow: Flow,
   options: {
     readonly oidc?: Readonly<Record<string, unknown>>;
-    readonly oauth2?: Readonly<Record<string, unknown>>;
+    readonly oauth2?: (at: {
+      readonly issuer: string;
+      readonly redirectURI: string;
+    }) => Readonly<Record<string, unknown>>;
     readonly keyboardInteractive?: Readonly<Record<string, unknown>>;
     readonly provider?: ProviderOptions;
+    /** More sections of the configuration. */
+    readonly config?: Readonly<Record<string, unknown>>;
     /** How often the daemon may ask, in seconds. */
     readonly interval?: number;
   } = {},
@@ -34,30 +57,32 @@ export const startWorld = async (
   const { listen, redirectURI } = await freeRedirect();
   const provider = await startOidcProvider({ redirectUri: redirectURI, ...options.provider });
   provider.amend("/device/auth", { interval: options.interval ?? 0.2 });
+  const { auth } = parse(RELEASE);
+  const { oauth2 } = auth.keyboardInteractive;
   const daemon = await startDaemon({
     config: {
       backend: "process",
       process: { isolation: "none" },
       auth: {
         keyboardInteractive: {
-          method: "oauth2",
+          ...auth.keyboardInteractive,
           oauth2: {
+            ...oauth2,
             clientId: CLIENT_ID,
             clientSecret: CLIENT_SECRET,
-            provider: "oidc",
             oidc: {
-              url: provider.issuer,
-              extraScopes: ["profile", "email"],
-              enforceScopes: true,
+              ...oauth2.oidc,
+              url: `${provider.issuer}/`,
               ...(flow === "device" ? {} : { authorizationCodeFlow: true, redirectURI }),
               ...options.oidc,
             },
             redirect: { listen },
-            ...options.oauth2,
+            ...options.oauth2?.({ issuer: provider.issuer, redirectURI }),
           },
           ...options.keyboardInteractive,
         },
       },
+      ...options.config,
     },
     ...(flow === "code" && {
       ready: async ({ log }) => {
@@ -69,6 +94,7 @@ export const startWorld = async (
   return {
     provider,
     daemon,
+    redirectURI,
     ssh: async (command, more = {}) => {
       const login = { PreferredAuthentications: "keyboard-interactive" };
       const client = await SshClient.to(daemon.target({ options: { ...login, ...more } }));

@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { codeOn } from "../../support/browser-login.ts";
 import { approveDevice, CLIENT_SECRET, followLink, type UserChoice } from "../../support/oidc-provider.ts";
+import { plinkInTerminal } from "../../support/other-clients.ts";
 import type { TerminalSession } from "../../support/ssh.ts";
 import { type Flow, startWorld } from "./daemon.ts";
 
@@ -51,6 +52,16 @@ describe.each<Flow>(["device", "code"])("the release's block of YAML in the %s f
     await using terminal = await here.ssh("echo in as $USER");
     await logIn(terminal, flow, withoutEmail);
     await terminal.waitFor("in as jane");
+  });
+
+  it("works in PuTTY's plink, with which WinSCP shares its prompts", async () => {
+    await using here = await startWorld(flow);
+    await using terminal = await plinkInTerminal(here.daemon.target(), "echo in as $USER");
+    await logIn(terminal, flow);
+    await terminal.waitFor("Access granted. Press Return to begin session.");
+    terminal.write("\r");
+    await terminal.waitFor("in as jane");
+    expect((await terminal.ending).code).toBe(0);
   });
 
   it("fits into 80 columns but for the link, and leaves no token, code or secret in the log", async () => {

@@ -148,7 +148,7 @@ describe("the configuration of an empty file", () => {
 
 describe("the settings of a connection", () => {
   it("are the part of the configuration that a connection can have of its own", () => {
-    const { backend, log, docker, kubernetes, process, security } = defaults;
-    expect(settingsOf(defaults)).toEqual({ backend, log, docker, kubernetes, process, security });
+    const { backend, log, docker, kubernetes, sshproxy, process, security } = defaults;
+    expect(settingsOf(defaults)).toEqual({ backend, log, docker, kubernetes, sshproxy, process, security });
   });
 });

@@ -231,8 +231,6 @@ describe("what is not built yet", () => {
     ["metrics: {enable: true}", "metrics: is not built yet"],
     ["audit: {enable: true}", "audit: is not built yet"],
     ["geoip: {provider: maxmind}", "geoip: is not built yet"],
-    ["sshproxy: {server: 127.0.0.1}", "sshproxy: is not built yet"],
-    ["backend: sshproxy", "backend: sshproxy is not built yet"],
     ["metrics: true", "metrics: is not built yet"],
   ])("%s is refused", async (yaml, message) => {
     expect(await errorsOf(`${someAuth}${yaml}`)).toEqual([`berth.yaml:2:1: ${message}`]);
@@ -242,9 +240,8 @@ describe("what is not built yet", () => {
     const { warnings } = await load(`${someAuth}
 metrics: {enable: false, listen: 0.0.0.0:9100, path: /metrics}
 geoip: {provider: dummy, maxmind-geoip2-file: /var/lib/GeoIP/GeoIP2-Country.mmdb}
-sshproxy: {server: "", port: 22}
 `);
-    expect(warnings.map(({ path }) => path)).toEqual(["metrics", "geoip", "sshproxy"]);
+    expect(warnings.map(({ path }) => path)).toEqual(["metrics", "geoip"]);
     expect(warnings[0]?.message).toContain("switched off");
   });
 });
@@ -262,11 +259,11 @@ describe("loading", () => {
         line: 2,
         column: 1,
         path: "backend",
-        message: "expected one of docker, kubernetes, process",
+        message: "expected one of docker, kubernetes, sshproxy, process",
       },
     ]);
     expect(failed.message).toBe(
-      `${inFolder("bad.yaml")}:2:1: backend: expected one of docker, kubernetes, process`,
+      `${inFolder("bad.yaml")}:2:1: backend: expected one of docker, kubernetes, sshproxy, process`,
     );
   });
 

@@ -275,7 +275,7 @@ describe("an answer is rejected", () => {
     [
       "with an unknown backend",
       { backend: "podman" },
-      ["backend: expected one of docker, kubernetes, process"],
+      ["backend: expected one of docker, kubernetes, sshproxy, process"],
     ],
     [
       "with a wrong type",

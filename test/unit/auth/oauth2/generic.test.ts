@@ -1,14 +1,19 @@
 /** Logins at a plain OAuth2 server, which gives tokens and cannot say to whom. */
 import { describe, expect, it } from "vitest";
 import { codeOn, freeRedirect, linkIn, openLoginDesk } from "../../../support/browser-login.ts";
+import { certificateAuthority, type Pair } from "../../../support/certificates.ts";
 import { always, httpServer, type Respond } from "../../../support/http-server.ts";
+import { temporaryDirectory } from "../../../support/temporary.ts";
 import { codeOf, metadataIn } from "./world.ts";
 
 const SECRET = "secret-of-the-client";
 
-const world = async (token: Respond) => {
+const world = async (
+  token: Respond,
+  { tls, cacert = "" }: { readonly tls?: Pair; readonly cacert?: string } = {},
+) => {
   const { listen, redirectURI } = await freeRedirect();
-  const server = await httpServer(token);
+  const server = await httpServer(token, tls);
   const desk = await openLoginDesk({
     clientId: "berth",
     clientSecret: SECRET,
@@ -16,7 +21,7 @@ const world = async (token: Respond) => {
     redirect: { listen },
     generic: {
       authorizeEndpointURL: `${server.url}/authorize`,
-      tokenEndpoint: { url: `${server.url}/token` },
+      tokenEndpoint: { url: `${server.url}/token`, cacert },
       redirectURI,
     },
     authTimeout: "1s",
@@ -64,6 +69,23 @@ describe("a login at a plain OAuth2 server", () => {
       redirect_uri: here.redirectURI,
     });
     expect(here.desk.log.text()).not.toMatch(/the-token|the-code/);
+  });
+
+  it("verifies the server's certificate by the configured authority", async () => {
+    const authority = await certificateAuthority(await temporaryDirectory(), "authority");
+    const pair = await authority.issue("server");
+    await using trusting = await world(always(token), { tls: pair, cacert: authority.cert });
+    expect(codeOf((await trusting.logIn()).outcome)).toBe("granted");
+    await using wary = await world(always(token), { tls: pair });
+    expect(codeOf((await wary.logIn()).outcome)).toBe("GENERIC_ACCESS_TOKEN_FETCH_FAILED");
+    expect(wary.server.received).toEqual([]);
+  });
+
+  it("does not mind an ID token that nobody asked for", async () => {
+    await using here = await world(
+      always(JSON.stringify({ access_token: "the-token", token_type: "bearer", id_token: "a.b.c" })),
+    );
+    expect(codeOf((await here.logIn()).outcome)).toBe("granted");
   });
 
   it.each([

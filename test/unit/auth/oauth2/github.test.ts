@@ -22,7 +22,7 @@ const world = async (
     clientSecret: GITHUB_CLIENT_SECRET,
     provider: "github",
     redirect: { listen },
-    github: { url: server.url, apiurl: server.url, ...github },
+    github: { url: server.url, apiurl: `${server.url}${server.behaviour.apiPath}`, ...github },
     authTimeout: "2s",
     ...options,
   });
@@ -50,6 +50,17 @@ describe("a login at GitHub", () => {
       oauth2_access_token: here.server.tokens[0],
     });
     expect(here.server.deleted).toEqual([]);
+    await login.end();
+    expect(here.server.deleted).toEqual(here.server.tokens);
+  });
+
+  it("finds the API of GitHub Enterprise, also to delete the token", async () => {
+    await using here = await world(
+      { requireOrgMembership: "example" },
+      { apiPath: "/api/v3", membership: "active" },
+    );
+    const login = here.desk.begin();
+    expect(codeOf(await login.outcome)).toBe("granted");
     await login.end();
     expect(here.server.deleted).toEqual(here.server.tokens);
   });

@@ -12,6 +12,7 @@ import { codeOn } from "../../../support/browser-login.ts";
 import { memoryLogger } from "../../../support/memory-logger.ts";
 
 const STATE = "s".repeat(43);
+const LINK = Redacted.make("https://sso.example.com/auth?state=s");
 const scopes: Scope.Closeable[] = [];
 const folders: string[] = [];
 
@@ -46,7 +47,7 @@ describe("the page", () => {
   it("shows a short code, which the login that waits takes", async () => {
     const { returns, get } = await serving();
     const state = Redacted.make(STATE);
-    returns.expect(state);
+    returns.expect({ state, link: LINK });
     const response = await get(query({ state: STATE, code: "the-code" }));
     expect(response.status).toBe(200);
     const html = await response.text();
@@ -58,9 +59,22 @@ describe("the page", () => {
     expect((await get(query({ state: STATE, code: "injected" }))).status).toBe(410);
   });
 
+  it("sends a short link's browser to the provider, as long as the login waits", async () => {
+    const { returns, url } = await serving();
+    const state = Redacted.make(STATE);
+    const over = returns.expect({ state, link: LINK });
+    const short = Redacted.value(returns.shortLink(state, `${url}/`) ?? LINK);
+    expect(short.length).toBeLessThan(60);
+    const away = await fetch(short, { redirect: "manual" });
+    expect([away.status, away.headers.get("location")]).toEqual([302, Redacted.value(LINK)]);
+    expect((await fetch(`${url}/?login=AAAAAAAAAAAA`, { redirect: "manual" })).status).toBe(410);
+    over();
+    expect((await fetch(short, { redirect: "manual" })).status).toBe(410);
+  });
+
   it("tells when a login is over", async () => {
     const { returns, get } = await serving();
-    const over = returns.expect(Redacted.make(STATE));
+    const over = returns.expect({ state: Redacted.make(STATE), link: LINK });
     over();
     expect((await get(query({ state: STATE, code: "the-code" }))).status).toBe(410);
   });

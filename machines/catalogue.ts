@@ -1,0 +1,27 @@
+/** Every machine there is, by its file's name, in the order in which a login meets them: what is drawn, watched and walked. */
+import type { AnyStateMachine } from "xstate";
+import { authenticationMachine } from "./authentication.ts";
+import { authorizationCodeMachine } from "./authorization-code.ts";
+import { connectionMachine } from "./connection.ts";
+import { daemonMachine } from "./daemon.ts";
+import { deviceFlowMachine } from "./device-flow.ts";
+import { dockerMachine } from "./docker.ts";
+import { kubernetesMachine } from "./kubernetes.ts";
+import { oidcMachine } from "./oidc.ts";
+import { processMachine } from "./process.ts";
+import { serviceMachine } from "./service.ts";
+import { sessionMachine } from "./session.ts";
+
+export const catalogue: Readonly<Record<string, AnyStateMachine>> = {
+  daemon: daemonMachine,
+  service: serviceMachine,
+  connection: connectionMachine,
+  authentication: authenticationMachine,
+  oidc: oidcMachine,
+  "device-flow": deviceFlowMachine,
+  "authorization-code": authorizationCodeMachine,
+  docker: dockerMachine,
+  kubernetes: kubernetesMachine,
+  process: processMachine,
+  session: sessionMachine,
+};
