@@ -6,11 +6,13 @@ import { connectionMachine } from "./connection.ts";
 import { daemonMachine } from "./daemon.ts";
 import { deviceFlowMachine } from "./device-flow.ts";
 import { dockerMachine } from "./docker.ts";
+import { kerberosMachine } from "./kerberos.ts";
 import { kubernetesMachine } from "./kubernetes.ts";
 import { oidcMachine } from "./oidc.ts";
 import { processMachine } from "./process.ts";
 import { serviceMachine } from "./service.ts";
 import { sessionMachine } from "./session.ts";
+import { sshProxyMachine } from "./sshproxy.ts";
 
 export const catalogue: Readonly<Record<string, AnyStateMachine>> = {
   daemon: daemonMachine,
@@ -20,8 +22,10 @@ export const catalogue: Readonly<Record<string, AnyStateMachine>> = {
   oidc: oidcMachine,
   "device-flow": deviceFlowMachine,
   "authorization-code": authorizationCodeMachine,
+  kerberos: kerberosMachine,
   docker: dockerMachine,
   kubernetes: kubernetesMachine,
+  sshproxy: sshProxyMachine,
   process: processMachine,
   session: sessionMachine,
 };
