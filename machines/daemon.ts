@@ -24,6 +24,8 @@ export interface StartupLimit {
 
 export interface DaemonInput {
   readonly services: readonly string[];
+  /** Those of them that go on until the end: from them it is watched how the daemon stops. */
+  readonly lastServices: readonly string[];
   readonly startups: StartupLimit;
   readonly connection: Omit<ConnectionInput, "connectionId" | "remoteAddress">;
   /** How long live connections may go on after a stop was requested. */
@@ -59,6 +61,7 @@ const AVAILABLE: Readonly<Record<string, string>> = {
   ssh: "SSH_AVAILABLE",
   health: "HEALTH_AVAILABLE",
   oauth2: "AUTH_OAUTH2_AVAILABLE",
+  inspect: "INSPECT_AVAILABLE",
 };
 
 const crashLine = ({ name, refusal }: { name: string; refusal: Refusal }): LogLine => ({
@@ -132,7 +135,9 @@ const supervisor = daemon.extend({
         enqueue.spawnChild("service", { id: `service-${name}`, input: { name } });
     }),
     stopServices: daemon.enqueueActions(({ context, enqueue }) => {
-      for (const name of context.services) enqueue.stopChild(`service-${name}`);
+      for (const name of context.services) {
+        if (!context.lastServices.includes(name)) enqueue.stopChild(`service-${name}`);
+      }
     }),
     letIn: daemon.enqueueActions(({ context, event, enqueue }) => {
       if (event.type !== "connection.offered") return;

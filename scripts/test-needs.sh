@@ -34,6 +34,8 @@ kerberos    krb5-kdc               krb5kdc
 kerberos    krb5-admin-server      kadmin.local
 kerberos    krb5-user              kinit
 kerberos    faketime               faketime
+inspect     openssh-client         ssh
+inspect     chromium               chromium
 docker      root                   -
 docker      openssh-client         ssh
 docker      docker.io              dockerd
@@ -61,7 +63,7 @@ if [ "${1:-}" = --check ]; then
   check=true
   shift
 fi
-wanted=${*:-unit e2e kerberos docker kubernetes}
+wanted=${*:-unit e2e kerberos inspect docker kubernetes}
 PATH=$PATH:/usr/sbin:/sbin
 
 has() {

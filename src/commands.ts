@@ -14,6 +14,7 @@ import { dump } from "./config/dump.ts";
 import { type Check, type ConfigInvalid, fromObject, type Loaded, loadFile } from "./config/load.ts";
 import type { Config } from "./config/schema.ts";
 import { askHealth } from "./health/client.ts";
+import { addressOfConfig, addressOfLink, saveTrace } from "./inspect/client.ts";
 import { openLog } from "./log/open.ts";
 import { policyRisks } from "./policy.ts";
 import { algorithmsOf, hostKeyAlgorithmsOf } from "./ssh/algorithms.ts";
@@ -94,7 +95,15 @@ const risksOf = (config: Config): Effect.Effect<readonly string[]> =>
   Effect.map(backendRisk(config), (risk) => [
     ...(risk === undefined ? [] : [risk]),
     ...policyRisks(config.security),
+    ...inspectorRisks(config.inspect),
   ]);
+
+const LOOPBACK: ReadonlySet<string> = new Set(["127.0.0.1", "::1", "localhost"]);
+
+const inspectorRisks = ({ enable, listen, cert }: Config["inspect"]): readonly string[] =>
+  enable && cert === "" && !LOOPBACK.has(listen.host)
+    ? ["inspect listens beyond this machine without TLS: its token and all it shows can be read on the way"]
+    : [];
 
 const backendRisk = (config: Config): Effect.Effect<string | undefined> => {
   switch (config.backend) {
@@ -127,6 +136,32 @@ export const healthCheck = (file: string | undefined): Promise<number> =>
       },
     ),
   );
+
+/** @param link the inspector's as it was printed; without one the configuration says where it is */
+export const trace = (
+  reference: string,
+  file: string | undefined,
+  link: string | undefined,
+  output: string | undefined,
+): Promise<number> => {
+  const save = (address: ReturnType<typeof addressOfLink>) =>
+    Effect.match(
+      Effect.flatMap(address, (found) => saveTrace(found, reference, output)),
+      {
+        onSuccess: (path) => {
+          print(path);
+          return 0;
+        },
+        onFailure: ({ code, message }) => {
+          complain(`${code}: ${message}`);
+          return 1;
+        },
+      },
+    );
+  return link === undefined
+    ? withConfig(file, ({ config }) => save(addressOfConfig(config.inspect)))
+    : Effect.runPromise(save(addressOfLink(link)));
+};
 
 export const printPasswordHash = async (): Promise<number> => {
   const answer = process.stdin.isTTY ? await password({ message: "Password:" }) : await firstLine();

@@ -22,6 +22,7 @@ import type { Configure } from "./configure.ts";
 import type { Connections } from "./connections.ts";
 import { type Failure, failure } from "./failure.ts";
 import { fromEffect } from "./from-effect.ts";
+import { withReference } from "./inspect/reference.ts";
 import {
   envVerdict,
   forcedProgram,
@@ -117,7 +118,8 @@ export const connectionWith = ({
       answerFailure: (_, { connectionId, methods }) => linkOf(connectionId).answerFailure(methods),
       answerKeyAcceptable: (_, { connectionId }) => linkOf(connectionId).answerKeyAcceptable(),
       answerSuccess: (_, { connectionId }) => linkOf(connectionId).answerSuccess(),
-      showBanner: (_, { connectionId, text }) => linkOf(connectionId).showBanner(text),
+      showBanner: (_, { connectionId, text }) =>
+        linkOf(connectionId).showBanner(withReference(connectionId, text)),
     },
   });
 
@@ -148,7 +150,8 @@ export const connectionWith = ({
       log,
       acceptRequest: (_, { connectionId, channel }) => linkOf(connectionId).acceptRequest(channel),
       openStreams: (_, { connectionId, channel }) => linkOf(connectionId).openStreams(channel),
-      showFailure: (_, { connectionId, channel, text }) => linkOf(connectionId).showFailure(channel, text),
+      showFailure: (_, { connectionId, channel, text }) =>
+        linkOf(connectionId).showFailure(channel, withReference(connectionId, text)),
       logRequestRefusal: (_, judged) => logVerdict(judged.connectionId, verdictOn(judged), judged.channel),
       keepProgram: assign(({ context }, { settings, program }) => {
         const forced = forcedProgram(settings.security, program);
@@ -205,7 +208,8 @@ export const connectionWith = ({
       logSessionRefusal: (_, { connectionId, settings, open }) =>
         logVerdict(connectionId, sessionVerdict(settings.security, open)),
       notifyTerminals: (_, { connectionId, text }) => linkOf(connectionId).notifyTerminals(text),
-      disconnect: (_, { connectionId, reason, text }) => linkOf(connectionId).disconnect(reason, text),
+      disconnect: (_, { connectionId, reason, text }) =>
+        linkOf(connectionId).disconnect(reason, withReference(connectionId, text)),
     },
   });
 };

@@ -1,6 +1,6 @@
 /** Puts sources into the daemon machine and starts the root actor: the one place where deciding and doing meet. */
 import { Duration, Effect, Fiber, type Scope } from "effect";
-import { type ActorRefFrom, createActor, type EventObject, fromCallback } from "xstate";
+import { type ActorRefFrom, createActor, type EventObject, fromCallback, type InspectionEvent } from "xstate";
 import type { ConnectionEvent } from "../machines/connection.ts";
 import { type DaemonInput, type DaemonOutcome, daemonMachine } from "../machines/daemon.ts";
 import { type AuthenticationMethod, type Refusal, refusalOf } from "../machines/facts.ts";
@@ -33,7 +33,18 @@ export interface DaemonSources extends Omit<ConnectionSources, "connections"> {
   /** Listens for SSH clients and offers their sockets. */
   readonly listen: (onSocket: (offer: SocketOffer) => void) => Service;
   /** Further services, by name. */
-  readonly services: (isHealthy: () => boolean) => Readonly<Record<string, Service>>;
+  readonly services: (daemon: Watched) => Readonly<Record<string, Service>>;
+  /** Those of them that go on until the daemon has stopped. */
+  readonly lastServices: readonly string[];
+  /** Hears what all actors do. */
+  readonly inspect: ((event: InspectionEvent) => void) | undefined;
+}
+
+/** What services may know of the daemon and ask of it. */
+export interface Watched {
+  readonly isHealthy: () => boolean;
+  /** Ends a connection; false when there is none with this ID. */
+  readonly disconnect: (connectionId: string, refusal: Refusal) => boolean;
 }
 
 export interface Daemon {
@@ -56,7 +67,15 @@ export const startDaemon = (sources: DaemonSources): Daemon => {
   };
 
   const isHealthy = (): boolean => root.getSnapshot().value === "running";
-  const services: Record<string, Service> = { ssh: sources.listen(onSocket), ...sources.services(isHealthy) };
+  const disconnect = (connectionId: string, refusal: Refusal): boolean => {
+    const connection = root.getSnapshot().children[connectionId];
+    connection?.send({ type: "disconnect.requested", refusal });
+    return connection !== undefined;
+  };
+  const services: Record<string, Service> = {
+    ssh: sources.listen(onSocket),
+    ...sources.services({ isHealthy, disconnect }),
+  };
 
   const tell = (connectionId: string, event: ConnectionEvent): void => {
     const connection = root.getSnapshot().children[connectionId];
@@ -84,7 +103,10 @@ export const startDaemon = (sources: DaemonSources): Daemon => {
         abandon: (_, { connectionId }) => connections.abandon(connectionId),
       },
     }),
-    { input: inputOf(sources, Object.keys(services)) },
+    {
+      input: inputOf(sources, Object.keys(services)),
+      ...(sources.inspect !== undefined && { inspect: sources.inspect }),
+    },
   );
 
   const stopped = outcomeOf(root).then(async (outcome) => {
@@ -96,10 +118,11 @@ export const startDaemon = (sources: DaemonSources): Daemon => {
 };
 
 const inputOf = (
-  { config, authenticator, authorize, browserLogins, kerberosLogins }: DaemonSources,
+  { config, authenticator, authorize, browserLogins, kerberosLogins, lastServices }: DaemonSources,
   services: readonly string[],
 ): DaemonInput => ({
   services,
+  lastServices,
   startups: config.ssh.maxStartups,
   drainMillis: Duration.toMillis(DRAIN_TIMEOUT),
   connection: {

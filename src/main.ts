@@ -1,8 +1,15 @@
 /** The command line: `berth` with the reference's options, and commands of its own. */
-import { readFileSync } from "node:fs";
 import { Command } from "commander";
-import { checkConfig, dumpConfiguration, healthCheck, printPasswordHash, serveWebhooks } from "./commands.ts";
+import {
+  checkConfig,
+  dumpConfiguration,
+  healthCheck,
+  printPasswordHash,
+  serveWebhooks,
+  trace,
+} from "./commands.ts";
 import { runFile, runQuickStart } from "./run.ts";
+import { version } from "./version.ts";
 
 interface Options {
   readonly config?: string;
@@ -11,13 +18,6 @@ interface Options {
   readonly checkConfig?: true;
   readonly healthcheck?: true;
 }
-
-const version = (): string => {
-  const manifest: unknown = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
-  return typeof manifest === "object" && manifest !== null && "version" in manifest
-    ? String(manifest.version)
-    : "";
-};
 
 const run = ({ config, ...option }: Options): Promise<number> => {
   if (option.dumpConfig) return dumpConfiguration(config, option.showSecrets === true);
@@ -46,6 +46,21 @@ berth
   .command("hash-password")
   .description("read a password and print its hash for the configuration's auth.users")
   .action(() => exitWith(printPasswordHash()));
+
+berth
+  .command("trace")
+  .description(
+    "save what happened to a connection as a JSON file that the inspector's page opens; nothing in it is secret",
+  )
+  .argument("<reference>", "what the user was shown, or the connection's ID")
+  .option(
+    "--inspector <link>",
+    "the inspector's link as the daemon printed it; without it --config says where it is",
+  )
+  .option("--output <file>", "where to save it (default: berth-trace-REFERENCE.json)")
+  .action((reference: string, { inspector, output }: { inspector?: string; output?: string }) =>
+    exitWith(trace(reference, berth.opts<Options>().config, inspector, output)),
+  );
 
 berth
   .command("auth-config-server")

@@ -34,6 +34,7 @@ export const quickStart = (): Effect.Effect<QuickStart> =>
       config: {
         ssh: { listen: "127.0.0.1:2222" },
         log: { format: "text" },
+        inspect: { enable: true, listen: "127.0.0.1:0" },
         auth: {
           password: { method: "users" },
           publicKey: { method: "users" },

@@ -15,8 +15,10 @@ import { type Daemon, type Service, startDaemon } from "./daemon.ts";
 import type { Failure } from "./failure.ts";
 import { healthService } from "./health/service.ts";
 import { httpClient } from "./http/client.ts";
+import { openInspector } from "./inspect/inspector.ts";
 import type { Logger } from "./log/logger.ts";
 import { type Log, openLog } from "./log/open.ts";
+import { overheard } from "./log/overheard.ts";
 import { DEMO_USER, type QuickStart, quickStart } from "./quick-start.ts";
 import { loadHostKeys } from "./ssh/host-keys.ts";
 import { mlKem768 } from "./ssh/ml-kem.ts";
@@ -26,7 +28,12 @@ import { hasNativeCrypto } from "./ssh/ssh2-extension.ts";
 /** Runs the configuration of a file until it is told to stop; gives the process's exit code. */
 export const runFile = (file: string): Promise<number> =>
   exitCodeOf(
-    Effect.flatMap(load(file), (loaded) => runLoaded(loaded, { nextFreePort: false, onListening: () => {} })),
+    Effect.flatMap(load(file), (loaded) => {
+      // Not into the log: it is a secret.
+      const onInspector = (link: string): void =>
+        void process.stderr.write(`The inspector's page, with the token of this run: ${link}\n`);
+      return runLoaded(loaded, { nextFreePort: false, onListening: () => {}, onInspector });
+    }),
   );
 
 /** Runs the embedded default and prints the line to log in with. */
@@ -35,14 +42,27 @@ export const runQuickStart = (): Promise<number> =>
     Effect.gen(function* () {
       const start = yield* quickStart();
       const loaded = yield* fromObject(start.config, "quick start", checks);
+      let address: string | undefined;
+      let inspector: string | undefined;
+      const greet = (): void => {
+        if (address === undefined || inspector === undefined) return;
+        process.stdout.write(welcome(start, address, inspector));
+      };
       return yield* runLoaded(loaded, {
         nextFreePort: true,
-        onListening: (address) => process.stdout.write(welcome(start, address)),
+        onListening: (listening) => {
+          address = listening;
+          greet();
+        },
+        onInspector: (link) => {
+          inspector = link;
+          greet();
+        },
       });
     }),
   );
 
-const welcome = ({ password, keyFiles }: QuickStart, address: string): string => {
+const welcome = ({ password, keyFiles }: QuickStart, address: string, inspector: string): string => {
   const port = address.slice(address.lastIndexOf(":") + 1);
   const keys = keyFiles.length === 0 ? "" : `\nYour own keys let you in, too: ${keyFiles.join(", ")}\n`;
   return `
@@ -52,6 +72,10 @@ Berth is ready. In another terminal:
 
 The password of this run is: ${Redacted.value(password)}
 ${keys}
+Watch what happens in a browser:
+
+    ${inspector}
+
 Ctrl-C stops it.
 
 `;
@@ -61,6 +85,8 @@ interface Listening {
   /** Whether another port may be taken when the configured one is not free. */
   readonly nextFreePort: boolean;
   readonly onListening: (address: string) => void;
+  /** The address of the inspector's page with its token, where that was made for this run. */
+  readonly onInspector: (link: string) => void;
 }
 
 const exitCodeOf = (run: Effect.Effect<number, Failure | ConfigInvalid>): Promise<number> =>
@@ -87,11 +113,13 @@ const runLoaded = ({ config, warnings }: Loaded, listening: Listening): Effect.E
 
 const open = (
   config: Config,
-  logger: Logger,
+  log: Logger,
   warnings: readonly Diagnostic[],
-  { nextFreePort, onListening }: Listening,
+  { nextFreePort, onListening, onInspector }: Listening,
 ): Effect.Effect<Daemon, Failure, Scope.Scope> =>
   Effect.gen(function* () {
+    const inspector = config.inspect.enable ? openInspector(config.inspect, onInspector) : undefined;
+    const logger = inspector === undefined ? log : overheard(log, inspector.recorder.logged);
     for (const warning of warnings) logger.warning(warning.code, formatDiagnostic(warning));
     if (!hasNativeCrypto()) {
       logger.notice(
@@ -130,9 +158,13 @@ const open = (
       kerberosLogins: kerberos,
       configure: configureFrom(config, request),
       listen,
-      services: (isHealthy) => ({
+      inspect: inspector?.recorder.observe,
+      // How the daemon stops can be watched to the end.
+      lastServices: ["inspect"],
+      services: ({ isHealthy, disconnect }) => ({
         ...(config.health.enable && { health: healthService(config.health, isHealthy, logger) }),
         ...(browser?.redirect !== undefined && { oauth2: browser.redirect }),
+        ...(inspector !== undefined && { inspect: inspector.service({ logger, disconnect }) }),
       }),
     });
   });

@@ -14,6 +14,7 @@ import { Auth } from "./sections/auth.ts";
 import { ConfigServer } from "./sections/configserver.ts";
 import { Docker } from "./sections/docker.ts";
 import { Health } from "./sections/health.ts";
+import { Inspect } from "./sections/inspect.ts";
 import { Kubernetes } from "./sections/kubernetes.ts";
 import { Log } from "./sections/log.ts";
 import { Process } from "./sections/process.ts";
@@ -27,6 +28,7 @@ export const Config = Schema.Struct({
   auth: section(Auth),
   log: section(Log),
   health: section(Health),
+  inspect: section(Inspect),
   backend: defaulted(oneOf(["docker", "kubernetes", "sshproxy", "process"]), "docker"),
   docker: section(Docker),
   kubernetes: section(Kubernetes),

@@ -2,7 +2,7 @@
  * What no single value shows: fields that need each other, limits, files that must be there. The rules are those of
  * the reference; sections that are switched off are not looked at.
  */
-import { Duration, Effect } from "effect";
+import { Duration, Effect, Redacted } from "effect";
 import type { Finding, Path } from "./diagnostic.ts";
 import { dockerFindings } from "./docker-rules.ts";
 import { obsoleteAlgorithms } from "./obsolete-algorithms.ts";
@@ -34,6 +34,7 @@ export const validate = (config: Config): Effect.Effect<Findings> =>
       ),
       under("health", health(config.health)),
       under("sshproxy", config.backend === "sshproxy" ? sshProxyKeys(config.sshproxy) : Effect.succeed([])),
+      under("inspect", inspect(config.inspect)),
       // The configuration server may complete what the file leaves open, so that is judged for each connection.
       Effect.succeed(config.configserver.url === "" ? validatePerConnection(config) : []),
     ]),
@@ -127,6 +128,19 @@ const health = (config: Config["health"]) =>
         all.flat(),
       )
     : Effect.succeed([]);
+
+/** Whoever can guess it sees everything the inspector shows. */
+const SHORTEST_TOKEN = 16;
+
+const inspect = (config: Config["inspect"]) => {
+  if (!config.enable) return Effect.succeed([]);
+  const { length } = Redacted.value(config.token);
+  const short: Findings =
+    length > 0 && length < SHORTEST_TOKEN
+      ? [{ path: ["token"], message: `must have at least ${SHORTEST_TOKEN} characters` }]
+      : [];
+  return Effect.map(httpServer(config), (found) => [...short, ...found]);
+};
 
 const readable = (path: Path, read: ReturnType<typeof readSecretPem>): Effect.Effect<Findings> =>
   Effect.match(read, {

@@ -11,6 +11,7 @@ import {
 } from "node:http";
 import { createServer as createHttpsServer, type Server as SecureServer } from "node:https";
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { Duration, Effect, Redacted, Schedule, type Scope } from "effect";
 import { formatListenAddress } from "../config/codecs.ts";
 import type { HttpServer as HttpServerOptions } from "../config/http.ts";
@@ -22,6 +23,9 @@ import { HttpCertificateInvalid, HttpListenFailed, reasonOf } from "./failures.t
 
 /** Answers a request. If it throws or rejects, the client gets status 500. */
 export type HttpHandler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
+
+/** Takes over the socket of a client that asks for another protocol (RFC 9110 section 7.8). */
+export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
 export interface ListeningServer {
   /** `host:port` that it really listens on, an IPv6 address in brackets. */
@@ -40,7 +44,7 @@ export interface ServerLimits {
   readonly certificates: Duration.Duration;
 }
 
-const defaultLimits: ServerLimits = {
+export const defaultLimits: ServerLimits = {
   headers: Duration.seconds(10),
   request: Duration.seconds(30),
   closing: Duration.seconds(5),
@@ -66,6 +70,7 @@ export const serve = (
   handler: HttpHandler,
   logger: Logger,
   limits: ServerLimits = defaultLimits,
+  upgrade?: UpgradeHandler,
 ): Effect.Effect<ListeningServer, HttpServerFailure, Scope.Scope> =>
   Effect.gen(function* () {
     const { clientcacert, cert, key } = options;
@@ -80,6 +85,7 @@ export const serve = (
       ? yield* secureServer(options, certificates, listener, logger, limits)
       : createHttpServer(commonOptions(limits), listener);
     server.maxConnections = maximumConnections;
+    if (upgrade !== undefined) server.on("upgrade", upgrade);
     server.on("request", (_, response) =>
       response.on("close", () => {
         // A closing server does not wait for a further request of a client that has its answer.

@@ -71,6 +71,20 @@ export const http = area(
   },
 );
 
+export const inspect = area(
+  "Inspector",
+  {},
+  {
+    INSPECT_AVAILABLE: "The inspector is listening.",
+    INSPECT_REFUSED: "Somebody asked the inspector without its token, or with another.",
+    INSPECT_TOO_SLOW:
+      "Somebody who looks at the inspector does not read what they are sent, and is disconnected.",
+    INSPECT_DISCONNECT: "Somebody at the inspector ended a connection.",
+    INSPECT_PAGE_MISSING: "The inspector's page is not part of this build.",
+    INSPECT_TRACE_FAILED: "A trace could not be fetched or saved.",
+  },
+);
+
 export const health = area(
   "Health check",
   {

@@ -130,6 +130,20 @@ describe("the configuration of an empty file", () => {
     });
   });
 
+  it("has Berth's inspector: off, for this machine only, without a token that everybody knows", () => {
+    expect(written.inspect).toEqual({
+      enable: false,
+      listen: "127.0.0.1:7001",
+      key: "",
+      cert: "",
+      clientcacert: "",
+      ...tls,
+      token: "",
+      allowControl: false,
+      history: { connections: 1000, mebibytes: 64 },
+    });
+  });
+
   it("has the reference's backend", () => {
     expect(written.backend).toBe("docker");
   });

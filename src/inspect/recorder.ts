@@ -1,0 +1,444 @@
+/**
+ * Hears everything the actor system does and keeps what may be seen of it: a trace of every live connection and of the
+ * last that are finished, bounded in number and in bytes, and the counts of the overview. What it keeps has been
+ * through `reduce.ts` already.
+ */
+import {
+  type AnyActor,
+  type AnyMachineSnapshot,
+  type AnyStateNode,
+  type InspectionEvent,
+  StateMachine,
+} from "xstate";
+import { transitionId } from "../../machines/transition-id.ts";
+import type { Entry } from "../log/entry.ts";
+import {
+  type ActorStatus,
+  type Line,
+  leavesOf,
+  type Row,
+  type StateValue,
+  type Statistics,
+  TRACE_FORMAT,
+  TRACE_VERSION,
+  type Visits,
+} from "./format.ts";
+import { plainDetails, reduceConnection, reduceEvent, reduceRefusal, refusalIn } from "./reduce.ts";
+import { Counts } from "./statistics.ts";
+import {
+  connectionOwner,
+  daemonOwner,
+  type OpenStep,
+  type Owner,
+  sinceStart,
+  type WatchedActor,
+  type WatchedConnection,
+} from "./watched.ts";
+
+export interface HistoryLimits {
+  /** How many finished connections are kept. */
+  readonly connections: number;
+  /** For the traces of all connections, live and finished. */
+  readonly bytes: number;
+}
+
+/** What changed since somebody last asked. */
+export interface Changes {
+  readonly rows: readonly Row[];
+  /** IDs of connections that are no longer kept. */
+  readonly forgotten: readonly string[];
+}
+
+type MachineActor = WatchedActor & { readonly machine: string };
+
+/** Actions by which a user is told why something was refused. */
+const TELLING: ReadonlySet<string> = new Set(["showBanner", "showFailure", "disconnect"]);
+const SMALLEST_TRACE_BYTES = 16 * 1024;
+const LARGEST_TRACE_BYTES = 512 * 1024;
+const DAEMON_TRACE_BYTES = 256 * 1024;
+/** Fewer digits of a connection's ID find nothing. */
+const SHORTEST_REFERENCE = 4;
+
+export class Recorder {
+  readonly #limits: HistoryLimits;
+  readonly #counts = new Counts();
+  readonly #actors = new WeakMap<object, WatchedActor>();
+  readonly #daemon = daemonOwner();
+  readonly #live = new Map<string, Owner>();
+  /** In the order in which they ended. */
+  readonly #finished = new Map<string, Owner>();
+  #bytes = 0;
+  #isWatched = false;
+  readonly #changed = new Set<WatchedConnection>();
+  #forgotten: string[] = [];
+  readonly #listeners = new Set<(event: InspectionEvent) => void>();
+
+  constructor(limits: HistoryLimits) {
+    this.#limits = limits;
+  }
+
+  /** XState's `inspect` option of the root actor. */
+  readonly observe = (event: InspectionEvent): void => {
+    switch (event.type) {
+      case "@xstate.actor":
+        this.#made(event.actorRef as AnyActor);
+        break;
+      case "@xstate.event":
+        this.#sent(event.actorRef, event.sourceRef, event.event);
+        break;
+      case "@xstate.action":
+        this.#acted(event.actorRef, event.action);
+        break;
+      case "@xstate.microstep":
+        this.#moved(event.actorRef, event);
+        break;
+      case "@xstate.snapshot":
+        this.#settled(event.actorRef as AnyActor, event.snapshot as AnyMachineSnapshot, event.event);
+        break;
+    }
+    for (const listener of this.#listeners) listener(event);
+  };
+
+  /** A line of the log, whatever the log's own threshold is. */
+  readonly logged = ({ level, code, message, details }: Entry): void => {
+    const { connectionId, remoteAddr: _, ...rest } = details;
+    const owner = typeof connectionId === "string" ? this.#ownerOf(connectionId) : this.#daemon;
+    if (code === "SSH_STARTUPS_EXCEEDED") this.#counts.refused({ code, message }, "");
+    if (owner === undefined) return;
+    this.#push(owner, {
+      type: "log",
+      at: sinceStart(owner),
+      level,
+      code,
+      message,
+      details: plainDetails(rest),
+    });
+  };
+
+  /** Everything that happens, as XState tells it, after it was recorded. Gives a way to stop listening. */
+  listen(listener: (event: InspectionEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** The actors there are, parents before their children. */
+  liveActors(): readonly AnyActor[] {
+    return [this.#daemon, ...this.#live.values()].flatMap(({ actors }) => [...actors]);
+  }
+
+  /** The connection of an actor; undefined for the daemon and its services. */
+  connectionOf(actor: object): string | undefined {
+    return this.#actors.get(actor)?.owner.connection?.row.id;
+  }
+
+  rows(): readonly Row[] {
+    return [...this.#finished.values(), ...this.#live.values()].flatMap(({ connection }) =>
+      connection === undefined ? [] : [connection.row],
+    );
+  }
+
+  statistics(): Statistics {
+    return this.#counts.statistics();
+  }
+
+  visits(): Readonly<Record<string, Visits>> {
+    return this.#counts.visits();
+  }
+
+  /** From now on it is noted which rows change, or no longer. */
+  watch(isWatched: boolean): void {
+    this.#isWatched = isWatched;
+    this.takeChanges();
+  }
+
+  takeChanges(): Changes {
+    const changes = { rows: [...this.#changed].map(({ row }) => row), forgotten: this.#forgotten };
+    this.#changed.clear();
+    this.#forgotten = [];
+    return changes;
+  }
+
+  /** The connection with this ID, or the latest whose ID begins so. */
+  find(reference: string): Owner | undefined {
+    const wanted = reference.trim().toLowerCase();
+    if (wanted.length < SHORTEST_REFERENCE) return undefined;
+    return (
+      this.#ownerOf(wanted) ??
+      [...this.#finished.values(), ...this.#live.values()]
+        .filter(({ connection }) => connection?.row.id.startsWith(wanted))
+        .at(-1)
+    );
+  }
+
+  get daemon(): Owner {
+    return this.#daemon;
+  }
+
+  #ownerOf(connectionId: string): Owner | undefined {
+    return this.#live.get(connectionId) ?? this.#finished.get(connectionId);
+  }
+
+  #made(ref: AnyActor): void {
+    const machine = ref.logic instanceof StateMachine ? String(ref.logic.id) : undefined;
+    const parent = ref._parent === undefined ? undefined : this.#actors.get(ref._parent);
+    if (parent !== undefined && isMachine(parent)) this.#stepOf(parent);
+    const owner = this.#ownerFor(ref, machine, parent);
+    const watched: WatchedActor = {
+      actor: ref.sessionId,
+      name: ref.id,
+      madeAt: performance.now(),
+      machine,
+      owner,
+      inbox: [],
+      active: [],
+      step: undefined,
+      refusal: undefined,
+      refusalRef: undefined,
+      status: "active",
+    };
+    this.#actors.set(ref, watched);
+    owner.actors.add(ref);
+    this.#push(owner, {
+      type: "actor",
+      at: sinceStart(owner),
+      actor: ref.sessionId,
+      ...(parent !== undefined && { parent: parent.actor }),
+      name: ref.id,
+      ...(typeof ref.src === "string" && { src: ref.src }),
+      ...(machine !== undefined && { machine }),
+    });
+  }
+
+  #ownerFor(ref: AnyActor, machine: string | undefined, parent: WatchedActor | undefined): Owner {
+    if (parent === undefined) return this.#daemon;
+    if (machine !== "connection" || parent.owner !== this.#daemon) return parent.owner;
+    const { remoteAddress = "" } = (ref.options.input ?? {}) as { readonly remoteAddress?: string };
+    const owner = connectionOwner(ref.id, remoteAddress);
+    this.#live.set(ref.id, owner);
+    return owner;
+  }
+
+  #sent(target: object, source: object | undefined, event: { readonly type: string }): void {
+    const sender = source === undefined ? undefined : this.#actors.get(source);
+    // An actor whose action threw ends without another word of its own.
+    if (sender !== undefined && event.type.startsWith("xstate.error.actor.")) this.#crashed(source, sender);
+    const receiver = this.#actors.get(target);
+    if (receiver === undefined || !isMachine(receiver) || receiver.status !== "active") return;
+    if (event.type === "connection.admitted") this.#admitted(event);
+    receiver.inbox.push({ event, from: sender?.actor });
+    if (event.type === "xstate.init") this.#stepOf(receiver);
+  }
+
+  #admitted(event: object): void {
+    this.#counts.loggedIn();
+    const owner = "connectionId" in event ? this.#live.get(String(event.connectionId)) : undefined;
+    if (owner?.connection !== undefined) this.#update(owner.connection, { loggedIn: true });
+  }
+
+  #acted(ref: object, { type, params }: { readonly type: string; readonly params: unknown }): void {
+    const watched = this.#actors.get(ref);
+    if (watched === undefined || !isMachine(watched)) return;
+    const step = this.#stepOf(watched);
+    if (TELLING.has(type) && hasText(params)) step.told = true;
+  }
+
+  #moved(ref: object, moved: Extract<InspectionEvent, { type: "@xstate.microstep" }>): void {
+    const watched = this.#actors.get(ref);
+    if (watched === undefined || !isMachine(watched)) return;
+    const { value, _nodes } = moved.snapshot as AnyMachineSnapshot;
+    const step = this.#stepOf(watched);
+    const transitions = moved._transitions.flatMap((each) => transitionId(each) ?? []);
+    for (const transition of transitions) this.#counts.taken(watched.machine, transition);
+    step.moves.push({ event: moved.event.type, transitions, value: value as StateValue });
+    this.#visited(watched, _nodes);
+  }
+
+  #settled(ref: AnyActor, snapshot: AnyMachineSnapshot, event: { readonly type: string }): void {
+    const watched = this.#actors.get(ref);
+    if (watched === undefined || watched.status !== "active") return;
+    if (isMachine(watched)) this.#finishStep(watched, snapshot, event);
+    else if (snapshot.status !== "active") {
+      const { owner, actor } = watched;
+      this.#push(owner, { type: "end", at: sinceStart(owner), actor, status: snapshot.status });
+      this.#answered(watched, snapshot.status);
+    }
+    if (snapshot.status !== "active") this.#ended(ref, watched, snapshot.status);
+  }
+
+  #finishStep(watched: MachineActor, snapshot: AnyMachineSnapshot, event: { readonly type: string }): void {
+    const { owner, actor } = watched;
+    const { place, at, moves, told } = this.#stepOf(watched);
+    watched.step = undefined;
+    const value = snapshot.value as StateValue;
+    if (moves.length === 0) moves.push({ transitions: [], value });
+    this.#visited(watched, snapshot._nodes);
+    const sent = takeFrom(watched.inbox, event);
+    const refusal = refusalIn(snapshot.context);
+    const isNew = refusal !== undefined && refusal !== watched.refusalRef;
+    watched.refusalRef = refusal;
+    watched.refusal = refusal === undefined ? undefined : isNew ? reduceRefusal(refusal) : watched.refusal;
+    owner.lines.fill(place, {
+      type: "step",
+      at,
+      actor,
+      ...(sent !== undefined && { from: sent }),
+      event: reduceEvent(event),
+      moves: moves.map(({ event: raised, ...move }) =>
+        raised === undefined || raised === event.type ? move : { event: raised, ...move },
+      ),
+      status: snapshot.status,
+      ...(isNew && watched.refusal !== undefined && { refusal: watched.refusal }),
+      ...(told && { told }),
+    });
+    this.#account(owner);
+    if (owner.connection !== undefined) this.#show(owner.connection, watched, snapshot, told);
+  }
+
+  /** Brings the connection's row up to date with a step of one of its machines. */
+  #show(
+    connection: WatchedConnection,
+    watched: MachineActor,
+    snapshot: AnyMachineSnapshot,
+    told: boolean,
+  ): void {
+    const { machine, refusal } = watched;
+    const isConnection = machine === "connection";
+    const [leaf = ""] = leavesOf(snapshot.value as StateValue);
+    const change: { -readonly [Key in keyof Row]?: Row[Key] } = {};
+    if (isConnection || machine === "authentication")
+      Object.assign(change, reduceConnection(snapshot.context));
+    if (isConnection && leaf !== connection.row.state) {
+      change.state = leaf;
+      change.since = Date.now();
+    }
+    if (!isConnection && machine !== "session") {
+      change.detail = snapshot.status === "active" ? `${machine}: ${leaf}` : "";
+    }
+    if (refusal !== undefined && (told || isConnection)) change.code = refusal.code;
+    this.#update(connection, change);
+    if (!told || refusal === undefined) return;
+    const { code, message } = refusal;
+    const { counted } = connection;
+    const isPassedOn =
+      counted?.code === code && counted.message === message && counted.actor !== watched.actor;
+    if (isPassedOn) return;
+    connection.counted = { actor: watched.actor, code, message };
+    this.#counts.refused(refusal, connection.row.reference);
+  }
+
+  #update(connection: WatchedConnection, change: Partial<Row>): void {
+    const { row } = connection;
+    const isNews = Object.entries(change).some(([key, value]) => row[key as keyof Row] !== value);
+    if (!isNews) return;
+    connection.row = { ...row, ...change };
+    if (this.#isWatched) this.#changed.add(connection);
+  }
+
+  #crashed(ref: object | undefined, watched: WatchedActor): void {
+    if (watched.status !== "active") return;
+    const { owner, actor, step } = watched;
+    const line = { type: "end", at: sinceStart(owner), actor, status: "error" } as const;
+    if (step === undefined) this.#push(owner, line);
+    else owner.lines.fill(step.place, line);
+    this.#ended(ref as AnyActor, watched, "error");
+  }
+
+  #ended(ref: AnyActor, watched: WatchedActor, status: ActorStatus): void {
+    const { owner, machine } = watched;
+    watched.status = status;
+    owner.actors.delete(ref);
+    if (machine === "connection" && owner.connection !== undefined) this.#keep(owner, owner.connection);
+  }
+
+  #keep(owner: Owner, connection: WatchedConnection): void {
+    const { id } = connection.row;
+    this.#live.delete(id);
+    this.#finished.set(id, owner);
+    this.#update(connection, { endedAt: Date.now(), detail: "" });
+    if (this.#finished.size > this.#limits.connections) this.#forgetOldest();
+  }
+
+  #forgetOldest(): boolean {
+    const [oldest] = this.#finished;
+    if (oldest === undefined) return false;
+    const [id, owner] = oldest;
+    this.#finished.delete(id);
+    this.#bytes -= owner.accountedBytes;
+    if (owner.connection !== undefined) this.#changed.delete(owner.connection);
+    if (this.#isWatched) this.#forgotten.push(id);
+    return true;
+  }
+
+  #visited(watched: MachineActor, nodes: readonly AnyStateNode[]): void {
+    for (const node of nodes) {
+      if (!watched.active.includes(node)) this.#counts.entered(watched.machine, node.id);
+    }
+    watched.active = nodes;
+  }
+
+  /** How long a machine waited for a source's answer. One that was stopped counts where others have answered. */
+  #answered({ name, madeAt }: WatchedActor, status: ActorStatus): void {
+    const state = stateOf(name);
+    if (state === undefined || (status === "stopped" && !this.#counts.hasTimeOf(state))) return;
+    this.#counts.lasted(state, performance.now() - madeAt);
+  }
+
+  /** The step that is under way, begun now if none is: its line comes before those of what it causes. */
+  #stepOf(watched: MachineActor): OpenStep {
+    if (watched.step !== undefined) return watched.step;
+    const { owner } = watched;
+    const step = { place: owner.lines.reserve(), at: sinceStart(owner), moves: [], told: false };
+    watched.step = step;
+    return step;
+  }
+
+  #push(owner: Owner, line: Line): void {
+    owner.lines.push(line);
+    this.#account(owner);
+  }
+
+  #account(owner: Owner): void {
+    const { lines } = owner;
+    lines.shrink(owner === this.#daemon ? DAEMON_TRACE_BYTES : this.#largestTrace());
+    if (owner === this.#daemon || !this.#isKept(owner)) return;
+    this.#bytes += lines.bytes - owner.accountedBytes;
+    owner.accountedBytes = lines.bytes;
+    while (this.#bytes > this.#limits.bytes && this.#forgetOldest()) {}
+  }
+
+  /** Every live connection gets a fair share. */
+  #largestTrace(): number {
+    const share = this.#limits.bytes / (this.#live.size + 1);
+    return Math.max(SMALLEST_TRACE_BYTES, Math.min(LARGEST_TRACE_BYTES, share));
+  }
+
+  #isKept({ connection }: Owner): boolean {
+    return connection !== undefined && this.#ownerOf(connection.row.id) !== undefined;
+  }
+}
+
+/** A trace as JSON, without parsing its lines again. */
+export const traceJson = ({ connection, startedAt, lines }: Owner): string => {
+  const head = {
+    format: TRACE_FORMAT,
+    version: TRACE_VERSION,
+    ...(connection !== undefined && { connection: connection.row }),
+    startedAt,
+    dropped: lines.dropped,
+  };
+  return `${JSON.stringify(head).slice(0, -1)},"lines":[${lines.from(0)}]}`;
+};
+
+const isMachine = (watched: WatchedActor): watched is MachineActor => watched.machine !== undefined;
+
+const hasText = (params: unknown): boolean =>
+  typeof params === "object" && params !== null && "text" in params && params.text !== "";
+
+/** Who sent an event, which leaves the inbox with those before it. */
+const takeFrom = (inbox: WatchedActor["inbox"], event: object): string | undefined => {
+  const index = inbox.findIndex((sent) => sent.event === event);
+  return index === -1 ? undefined : inbox.splice(0, index + 1).at(-1)?.from;
+};
+
+/** The state that started an actor which has no name of its own. */
+const stateOf = (actorId: string): string | undefined => /^\d+\.(.+)$/.exec(actorId)?.[1];
