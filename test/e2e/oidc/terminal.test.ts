@@ -4,6 +4,7 @@ import { codeOn } from "../../support/browser-login.ts";
 import { approveDevice, CLIENT_SECRET, followLink, type UserChoice } from "../../support/oidc-provider.ts";
 import { plinkInTerminal } from "../../support/other-clients.ts";
 import type { TerminalSession } from "../../support/ssh.ts";
+import { answer, webhookServer } from "../../support/webhook-server.ts";
 import { type Flow, startWorld } from "./daemon.ts";
 
 /** What a person does who reads the terminal. */
@@ -47,11 +48,26 @@ describe.each<Flow>(["device", "code"])("the release's block of YAML in the %s f
     expect(here.daemon.log.all("SSH_HANDSHAKE_SUCCESSFUL")).toEqual([]);
   });
 
-  it("lets in who doesn't grant email where scopes are not enforced", async () => {
-    await using here = await startWorld(flow, { oidc: { enforceScopes: false } });
+  it("lets in who doesn't grant email where scopes are not enforced, and the configuration server learns it", async () => {
+    const server = await webhookServer(answer({ config: {} }));
+    await using here = await startWorld(flow, {
+      oidc: { enforceScopes: false },
+      config: { configserver: { url: server.url, transmitSensitiveMetadata: true } },
+    });
     await using terminal = await here.ssh("echo in as $USER");
     await logIn(terminal, flow, withoutEmail);
     await terminal.waitFor("in as jane");
+    const [{ body } = {}] = server.asked;
+    expect(body).toMatchObject({
+      username: "demo",
+      authenticatedUsername: "jane",
+      metadata: {
+        oauth2_granted_scopes: { value: "openid profile" },
+        oauth2_access_token: { value: expect.any(String), sensitive: true },
+        oidc_name: { value: "jane of the tests" },
+      },
+    });
+    expect(body).not.toHaveProperty("metadata.oidc_email");
   });
 
   it("works in PuTTY's plink, with which WinSCP shares its prompts", async () => {
