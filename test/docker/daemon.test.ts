@@ -1,10 +1,13 @@
 /** The whole daemon with the Docker backend: killed with people in it, and its Engine killed under it. */
+import { pipeline } from "node:stream/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { bytes, digestOf } from "../support/bytes.ts";
 import { type Configuration, type Daemon, startDaemon } from "../support/daemon.ts";
 import { startEngine, type TestEngine } from "../support/docker.ts";
 import { generateKey, type Key } from "../support/keys.ts";
-import { type Directory, directory, eventually } from "../support/resources.ts";
+import { type Directory, directory, eventually, peakRssBytes } from "../support/resources.ts";
 import { SshClient } from "../support/ssh.ts";
+import { stallingRegistry } from "../support/stalling-registry.ts";
 import { usersAuth } from "../support/users.ts";
 
 /** How much later than it should something may happen on a busy machine. */
@@ -81,6 +84,46 @@ describe("an Engine that is killed under a session", () => {
     await own.start();
     expect(await client.run("echo back")).toMatchObject({ code: 0, stdout: "back\n", stderr: "" });
     await eventually(async () => (await names(own)).length === 0, "the containers are gone");
+  });
+});
+
+describe("an Engine that is killed under a pull", () => {
+  it("is a sentence for whoever waits, and the daemon serves the next login once it is back", async () => {
+    await using own = await startEngine();
+    await own.image("busybox:1");
+    await using stalling = await stallingRegistry(own);
+    const execution = { container: { image: stalling.image } };
+    await using daemon = await startDaemon({ config: await config(execution, own) });
+    await using client = await clientOf(daemon);
+    await using terminal = client.terminal("echo never");
+    const waiting = client.run("echo never");
+    await terminal.waitFor("Fetching your environment");
+    await stalling.reached;
+    await terminal.waitFor(/\d of \d layers/);
+    await own.kill();
+    await terminal.waitFor(/does not answer|could not be fetched/);
+    expect(await terminal.ending).toMatchObject({ code: 255 });
+    const { code, stdout, stderr } = await waiting;
+    expect({ code, stdout }).toEqual({ code: 255, stdout: "" });
+    expect(stderr).toMatch(/does not answer|could not be fetched/);
+    expect(stderr).not.toContain("Fetching");
+    await own.start();
+    await own.docker.getImage("busybox:1").tag({ repo: stalling.image.replace(/:1$/, ""), tag: "1" });
+    expect(await client.run("echo back")).toMatchObject({ code: 0, stdout: "back\n" });
+  });
+});
+
+describe("a gigabyte both ways", { timeout: 400_000 }, () => {
+  it("arrives as it was sent and costs less than 200 MB of memory", async () => {
+    await using daemon = await startDaemon({ config: await config() });
+    await using client = await clientOf(daemon);
+    const count = 1_000_000_000;
+    const { stream, digest } = bytes(count);
+    await using program = client.start("cat");
+    const [received] = await Promise.all([digestOf(program.stdout), pipeline(stream, program.stdin)]);
+    expect(received).toEqual({ count, digest: digest() });
+    expect(await program.ending).toEqual({ code: 0, signal: null });
+    expect(peakRssBytes(daemon.pid)).toBeLessThan(200_000_000);
   });
 });
 

@@ -5,8 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Authority, certificateAuthority, type Pair } from "../support/certificates.ts";
 import { startEngine, type TestEngine } from "../support/docker.ts";
 import { type Connection, runProgram, terminal, testDaemon } from "../support/docker-backend.ts";
+import { startTlsEngine, type TlsEngine } from "../support/docker-tls.ts";
 import { newerEngine } from "../support/newer-engine.ts";
-import { freePort } from "../support/ports.ts";
 import { type Directory, directory } from "../support/resources.ts";
 
 describe("an Engine that is spoken to over TLS", () => {
@@ -14,19 +14,8 @@ describe("an Engine that is spoken to over TLS", () => {
   let authority: Authority;
   let strangers: Authority;
   let client: Pair;
-  let engine: TestEngine;
+  let engine: TlsEngine;
   let address: string;
-
-  const listening = async (port: number, certificate: Pair): Promise<TestEngine> => {
-    const files = { ca: authority.cert, cert: certificate.cert, key: certificate.key };
-    for (const [name, text] of Object.entries(files))
-      await writeFile(join(home.path, `${port}-${name}`), text);
-    const file = (name: string) => join(home.path, `${port}-${name}`);
-    return startEngine([
-      ...["--host", `tcp://127.0.0.1:${port}`, "--tlsverify"],
-      ...["--tlscacert", file("ca"), "--tlscert", file("cert"), "--tlskey", file("key")],
-    ]);
-  };
 
   const connect = async (host: string, cacert: string, { cert, key }: Pair): Promise<Connection> =>
     (await testDaemon(host)).connect({ connection: { cacert, cert, key } });
@@ -36,9 +25,8 @@ describe("an Engine that is spoken to over TLS", () => {
     authority = await certificateAuthority(home.path, "authority");
     strangers = await certificateAuthority(home.path, "strangers");
     client = await authority.issue("berth");
-    const port = await freePort();
-    address = `127.0.0.1:${port}`;
-    engine = await listening(port, await authority.issue("engine"));
+    engine = await startTlsEngine(home.path, authority, await authority.issue("engine"));
+    address = engine.address;
     await engine.image("busybox:1");
   });
   afterAll(async () => {
@@ -88,10 +76,9 @@ describe("an Engine that is spoken to over TLS", () => {
   });
 
   it("is refused when its certificate is for another name", async () => {
-    const port = await freePort();
-    await using elsewhere = await listening(port, await authority.issue("elsewhere", []));
-    expect((await elsewhere.docker.ping()).toString()).toBe("OK");
-    const { refusal } = await connect(`127.0.0.1:${port}`, authority.cert, client);
+    const certificate = await authority.issue("elsewhere", []);
+    await using elsewhere = await startTlsEngine(home.path, authority, certificate);
+    const { refusal } = await connect(elsewhere.address, authority.cert, client);
     expect(refusal.code).toBe("DOCKER_ENGINE_UNREACHABLE");
     expect(refusal.message).toMatch(/altname|certificate/i);
   });

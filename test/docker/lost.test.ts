@@ -1,5 +1,4 @@
 /** What happens when the Engine, a daemon or a reader is not there any more: nobody hangs, nothing is left behind. */
-import { randomBytes } from "node:crypto";
 import { EventEmitter, once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -9,8 +8,8 @@ import { encodeWhereabouts } from "../../src/backend/docker/instance.ts";
 import { start } from "../support/command.ts";
 import { startEngine, type TestEngine } from "../support/docker.ts";
 import { exec, runProgram, startProgram, terminal, testDaemon } from "../support/docker-backend.ts";
-import { startRegistry } from "../support/docker-registry.ts";
 import { eventually } from "../support/resources.ts";
+import { stallingRegistry } from "../support/stalling-registry.ts";
 
 let engine: TestEngine;
 beforeEach(async () => {
@@ -51,7 +50,8 @@ describe("an Engine that is killed", () => {
   });
 
   it("refuses with a sentence who waits for a pull", async () => {
-    const stalling = await stallingRegistry();
+    const stalling = await stallingRegistry(engine);
+    onTestFinished(() => stalling[Symbol.asyncDispose]());
     const daemon = await testDaemon(engine.host);
     const login = daemon.connect({ execution: { container: { Image: stalling.image } } });
     await stalling.reached;
@@ -210,46 +210,3 @@ describe("a sweep", () => {
     ]);
   });
 });
-
-interface Stalling {
-  readonly image: string;
-  /** When the image's contents were asked for; half of them arrive. */
-  readonly reached: Promise<void>;
-}
-
-/** A registry with an image whose contents stop coming in the middle. */
-const stallingRegistry = async (): Promise<Stalling> => {
-  const registry = await startRegistry();
-  onTestFinished(() => registry[Symbol.asyncDispose]());
-  const name = `${registry.address}/slow:1`;
-  // Contents that the Engine does not have yet: it would not ask for others.
-  await engine.image(name, { files: { "/noise": randomBytes(300_000).toString("base64") } });
-  await registry.push(engine, name);
-  await engine.docker.getImage(name).remove({ force: true });
-  let reach: () => void = () => undefined;
-  const reached = new Promise<void>((resolve) => {
-    reach = resolve;
-  });
-  const server = createServer(async (request, response) => {
-    const answer = await fetch(`http://${registry.address}${request.url}`, {
-      method: request.method ?? "GET",
-      headers: { accept: request.headers.accept ?? "*/*" },
-    });
-    const body = Buffer.from(await answer.arrayBuffer());
-    const headers = [...answer.headers].filter(([header]) => header !== "transfer-encoding");
-    response.writeHead(answer.status, Object.fromEntries(headers));
-    if (body.length < 100_000) {
-      response.end(body);
-      return;
-    }
-    response.write(body.subarray(0, body.length / 2));
-    reach();
-  }).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  onTestFinished(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const { port } = server.address() as AddressInfo;
-  return { image: `127.0.0.1:${port}/slow:1`, reached };
-};

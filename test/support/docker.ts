@@ -2,7 +2,7 @@
  * A real Docker Engine (Debian's docker.io) on a socket of its own, with everything it keeps in one directory that is
  * gone afterwards. Needs root. It has no network but "none" and "host", so that nothing outside is touched.
  */
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import Dockerode from "dockerode";
 import { type Running, run, start, transcriptOf } from "./command.ts";
@@ -92,7 +92,10 @@ export const startEngine = async (more: ReadonlyArray<string> = []): Promise<Tes
       return id;
     },
     containers: () => docker.listContainers({ all: true }),
-    kill: () => end("SIGKILL"),
+    kill: async () => {
+      await end("SIGKILL");
+      await endContainerd(home.path);
+    },
     stop: () => end("SIGTERM"),
     start: launch,
     [Symbol.asyncDispose]: async () => {
@@ -103,10 +106,24 @@ export const startEngine = async (more: ReadonlyArray<string> = []): Promise<Tes
   };
 };
 
+/**
+ * The kernel kills an Engine's containerd along with it, a little later. An Engine that starts meanwhile, or while nobody
+ * has reaped it, takes its process id for a containerd that runs, and waits for it in vain.
+ */
+const endContainerd = async (home: string): Promise<void> => {
+  const run = join(home, "exec", "containerd");
+  await eventually(async () => {
+    const left = await processesOf(join(run, "containerd.toml"));
+    for (const pid of left) process.kill(pid, "SIGKILL");
+    return left.length === 0;
+  }, "containerd is gone");
+  await rm(join(run, "containerd.pid"), { force: true });
+};
+
 /** An Engine that was killed leaves containerd, its shims and mounts behind: all of them name the directory. */
 const cleanUp = async (home: string): Promise<void> => {
   await eventually(async () => {
-    const left = await processesOf(home);
+    const left = await processesOf(`${home}/`);
     for (const pid of left) process.kill(pid, "SIGKILL");
     return left.length === 0;
   }, `the processes of the Engine in ${home} are gone`);
@@ -117,12 +134,13 @@ const cleanUp = async (home: string): Promise<void> => {
   for (const path of mounts.toReversed()) await run("umount", ["--lazy", path]);
 };
 
-const processesOf = async (home: string): Promise<readonly number[]> => {
+/** Those with this in their command line; zombies have none. */
+const processesOf = async (word: string): Promise<readonly number[]> => {
   const found: number[] = [];
   for (const name of await readdir("/proc")) {
     if (!/^\d+$/.test(name) || Number(name) === process.pid) continue;
     const commandLine = await readFile(`/proc/${name}/cmdline`, "utf8").catch(() => "");
-    if (commandLine.includes(`${home}/`)) found.push(Number(name));
+    if (commandLine.includes(word)) found.push(Number(name));
   }
   return found;
 };
