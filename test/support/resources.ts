@@ -57,6 +57,32 @@ export const processesWith = async (marker: string): Promise<ReadonlyArray<numbe
   return found;
 };
 
+/**
+ * Waits until the processes with the marker write no more, and tells in bytes what the one wrote that wrote most.
+ * The clients' own, which may have the marker, too, don't write that much.
+ */
+export const writtenUntilStuck = async (marker: string): Promise<number> => {
+  let before = -1;
+  await eventually(async () => {
+    const written = await writtenBy(marker);
+    const isStuck = written > 0 && written === before;
+    before = written;
+    return isStuck;
+  }, "the program stops writing");
+  return before;
+};
+
+const writtenBy = async (marker: string): Promise<number> => {
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  const counts = await Promise.all(
+    (await processesWith(marker)).map(async (pid) => {
+      const io = await readFile(`/proc/${pid}/io`, "utf8").catch(() => "");
+      return Number(/^wchar: (\d+)$/m.exec(io)?.[1] ?? 0);
+    }),
+  );
+  return Math.max(0, ...counts);
+};
+
 const pids = async (): Promise<ReadonlyArray<number>> =>
   (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
 

@@ -17,6 +17,13 @@ export const PASSWORD = "right";
 const WINDOW_BYTES = 2 ** 20;
 const PACKET_BYTES = 2 ** 15;
 
+export interface ProgramOutcome {
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Undefined when the server told none. */
+  readonly status: number | undefined;
+}
+
 export class WireClient {
   readonly socket: Socket;
   /** Every message of the server, in order, but those of key exchanges. */
@@ -151,6 +158,26 @@ export class WireClient {
     this.send(Message.CHANNEL_REQUEST, { uint32: channel }, type, true, ...fields);
     const answer = await this.next(Message.CHANNEL_SUCCESS, Message.CHANNEL_FAILURE);
     return answer[0] === Message.CHANNEL_SUCCESS;
+  }
+
+  /** What a program printed and how it ended, once its channel is closed; of a client with one channel. */
+  async outcome(): Promise<ProgramOutcome> {
+    await this.next(Message.CHANNEL_CLOSE);
+    const text = (type: number, start: number): string =>
+      this.received
+        .filter((payload) => payload[0] === type)
+        .map((payload) => new Reader(payload, start).string().toString())
+        .join("");
+    const status = this.received
+      .filter(([type]) => type === Message.CHANNEL_REQUEST)
+      .map((payload) => new Reader(payload, 5))
+      .find((reader) => reader.name() === "exit-status");
+    status?.boolean();
+    return {
+      stdout: text(Message.CHANNEL_DATA, 5),
+      stderr: text(Message.CHANNEL_EXTENDED_DATA, 9),
+      status: status?.uint32(),
+    };
   }
 
   /** The next message of one of these types; others in between are skipped. Fails when the server hangs up. */

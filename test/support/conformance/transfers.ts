@@ -1,10 +1,9 @@
 /** Many bytes, and a client that doesn't take them. */
 import { randomInt } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { describe, expect, it } from "vitest";
 import { bytes, digestOf } from "../bytes.ts";
-import { eventually, processesWith } from "../resources.ts";
+import { writtenUntilStuck } from "../resources.ts";
 import type { Subject } from "./subject.ts";
 
 /** More than all buffers on the way together, windows of the protocol included. */
@@ -28,29 +27,10 @@ export const transfers = ({ ssh, options }: Subject): void => {
       await using client = await ssh().multiplexed();
       await using program = client.start(`head -c ${count} /dev/zero`);
       // Not reading standard output here: ssh's pipe fills, then its window, then what the server has.
-      let before = -1;
-      await eventually(async () => {
-        const written = await writtenBy(String(count));
-        const stuck = written > 0 && written === before;
-        before = written;
-        return stuck;
-      }, "the program stops writing");
-      expect(before).toBeLessThan(BUFFERS_BYTES);
+      expect(await writtenUntilStuck(String(count))).toBeLessThan(BUFFERS_BYTES);
       expect((await client.run("echo meanwhile")).stdout).toBe("meanwhile\n");
       expect((await digestOf(program.stdout)).count).toBe(count);
       expect(await program.ending).toEqual({ code: 0, signal: null });
     });
   });
-};
-
-/** What the processes with the marker wrote so far: the one that wrote most. The clients' don't write that much. */
-const writtenBy = async (marker: string): Promise<number> => {
-  await new Promise((resolve) => setTimeout(resolve, 200));
-  const counts = await Promise.all(
-    (await processesWith(marker)).map(async (pid) => {
-      const io = await readFile(`/proc/${pid}/io`, "utf8").catch(() => "");
-      return Number(/^wchar: (\d+)$/m.exec(io)?.[1] ?? 0);
-    }),
-  );
-  return Math.max(0, ...counts);
 };
