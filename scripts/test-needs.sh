@@ -24,6 +24,8 @@ e2e         putty-tools            plink
 e2e         dropbear-bin           dbclient
 e2e         bubblewrap             bwrap
 e2e         chromium               chromium
+e2e         debootstrap            debootstrap
+e2e         ssh-audit              ssh-audit
 kerberos    openssh-client         ssh
 kerberos    bubblewrap             bwrap
 kerberos    python3-paramiko       /usr/lib/python3/dist-packages/paramiko

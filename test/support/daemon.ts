@@ -22,6 +22,8 @@ export interface DaemonOptions {
   /** More arguments. */
   readonly args?: ReadonlyArray<string>;
   readonly env?: Readonly<Record<string, string>>;
+  /** The Node.js that runs it; this process's by default. */
+  readonly node?: string;
   /** What to wait for before the start counts as done; default is the log's `SSH_AVAILABLE`. */
   readonly ready?: (daemon: Daemon) => Promise<unknown>;
 }
@@ -62,7 +64,7 @@ export const startDaemon = async (options: DaemonOptions): Promise<Daemon> => {
   const port = await portFor(options);
   const file = join(home.path, "berth.yaml");
   await writeFile(file, stringify(complete(options.config, hostKey, port)), { mode: 0o600 });
-  const berth = start(process.execPath, [ENTRY, "--config", file, ...(options.args ?? [])], {
+  const berth = start(options.node ?? process.execPath, [ENTRY, "--config", file, ...(options.args ?? [])], {
     env: options.env ?? {},
   });
   berth.stdin.end();
