@@ -27,10 +27,6 @@ const BEFORE_LISTS = 17;
  */
 export const useHybridKeyExchange = (protocol: Protocol, offer: KexInit, kem: MlKem768 = mlKem768): void => {
   const isServer = protocol._server;
-  const { lists } = offer;
-  const standIn: KexInit = Object.assign(Object.create(offer) as KexInit, {
-    lists: { ...lists, kex: { ...lists.kex, array: [STAND_IN] } },
-  });
   let hybridInit: Buffer | undefined;
   let exchange = protocol._kex;
 
@@ -55,7 +51,7 @@ export const useHybridKeyExchange = (protocol: Protocol, offer: KexInit, kem: Ml
       const [clients, servers] = isServer ? [theirs, ours] : [ours, theirs];
       const isHybrid = clients.find((name) => servers.includes(name)) === HYBRID_KEX;
       hybridInit = isHybrid ? payload : undefined;
-      protocol._offer = isHybrid ? standIn : offer;
+      protocol._offer = isHybrid ? withStandIn(offer) : offer;
       return handOver(isHybrid ? translate(payload, theirs) : payload);
     };
 
@@ -65,6 +61,14 @@ export const useHybridKeyExchange = (protocol: Protocol, offer: KexInit, kem: Ml
     onHeader(header);
   };
   protocol._onPayload = receive(protocol._onPayload);
+};
+
+/** What we offer, with nothing but the stand-in for ssh2 to choose. */
+const withStandIn = (offer: KexInit): KexInit => {
+  const { lists } = offer;
+  return Object.assign(Object.create(offer) as KexInit, {
+    lists: { ...lists, kex: { ...lists.kex, array: [STAND_IN] } },
+  });
 };
 
 /** The key exchange methods of an SSH_MSG_KEXINIT; of a malformed one none, for ssh2 refuses it itself. */

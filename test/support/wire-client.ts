@@ -122,9 +122,9 @@ export class WireClient {
   }
 
   /** Exchanges keys again, and offers something else than before. */
-  async rekeyBy({ lists }: KexInit): Promise<void> {
+  async rekeyBy(offer: KexInit): Promise<void> {
     const before = this.#exchanges;
-    Object.assign(this.#offer.lists, lists);
+    Object.assign(this.#offer, offer);
     this.#protocol._offer = this.#offer;
     this.#protocol.rekey();
     await this.#until(() => this.#exchanges > before);

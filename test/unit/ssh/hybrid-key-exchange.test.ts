@@ -36,8 +36,8 @@ const sharedX25519 = (theirs: Buffer): Buffer =>
     }),
   });
 
-const offer = (methods: readonly string[]) => {
-  const direction = { cipher: ["aes128-ctr"], mac: ["hmac-sha2-256"], compress: ["none"], lang: [] };
+const offer = (methods: readonly string[], cipher = "aes128-ctr") => {
+  const direction = { cipher: [cipher], mac: ["hmac-sha2-256"], compress: ["none"], lang: [] };
   const strict = "kex-strict-c-v00@openssh.com";
   return new kex.KexInit({
     kex: [...methods, strict],
@@ -123,7 +123,7 @@ describe("new keys later", () => {
     [HYBRID_KEX, HYBRID_KEX],
     [HYBRID_KEX, CURVE25519],
     [CURVE25519, HYBRID_KEX],
-  ])("from %s to %s, in the middle of a session", async (first, second) => {
+  ])("from %s to %s and another cipher, in the middle of a transfer", async (first, second) => {
     const server = await serve();
     const client = await WireClient.connect(server, { offer: offer([first]) });
     await client.beginAuthentication();
@@ -132,14 +132,29 @@ describe("new keys later", () => {
     const { sessionId } = client;
     const channel = await client.openSession();
     await client.request(channel, "exec", "cat");
-    await client.rekeyBy(offer([second]));
-    client.send(Message.CHANNEL_DATA, { uint32: channel }, "after");
-    const reader = new Reader(await client.next(Message.CHANNEL_DATA), 5);
-    expect(reader.string().toString()).toBe("after");
+    const sent: string[] = [];
+    for (const cipher of ["aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes256-ctr"]) {
+      for (let count = 0; count < 20; count++) {
+        sent.push(`${cipher} ${count};`.padEnd(1000, "."));
+        client.send(Message.CHANNEL_DATA, { uint32: channel }, sent.at(-1) ?? "");
+      }
+      await client.rekeyBy(offer([second], cipher));
+      expect(client.method).toBe(second);
+    }
+    client.send(Message.CHANNEL_EOF, { uint32: channel });
+    const received: string[] = [];
+    for (let message = await dataOrEnd(client); message !== undefined; message = await dataOrEnd(client)) {
+      received.push(message);
+    }
+    expect(received.join("")).toBe(sent.join(""));
     expect(client.sessionId).toEqual(sessionId);
-    expect(client.method).toBe(second);
   });
 });
+
+const dataOrEnd = async (client: WireClient): Promise<string | undefined> => {
+  const payload = await client.next(Message.CHANNEL_DATA, Message.CHANNEL_EOF);
+  return payload[0] === Message.CHANNEL_EOF ? undefined : new Reader(payload, 5).string().toString();
+};
 
 describe("a client that does it wrong is disconnected, and nobody else", () => {
   const withPq = (bytes: Uint8Array) => Buffer.concat([bytes, share]);
