@@ -58,6 +58,10 @@ kubernetes  openssl                openssl
 kubernetes  xz-utils               xz
 kubernetes  gcc                    gcc
 kubernetes  libc6-dev              /usr/include/stdio.h
+model       root                   -
+model       openssh-client         ssh
+model       bubblewrap             bwrap
+model       util-linux             unshare
 '
 
 check=false
@@ -65,7 +69,7 @@ if [ "${1:-}" = --check ]; then
   check=true
   shift
 fi
-wanted=${*:-unit e2e kerberos inspect docker kubernetes}
+wanted=${*:-unit e2e kerberos inspect docker kubernetes model}
 PATH=$PATH:/usr/sbin:/sbin
 
 has() {

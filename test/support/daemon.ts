@@ -24,6 +24,8 @@ export interface DaemonOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** The Node.js that runs it; this process's by default. */
   readonly node?: string;
+  /** A shell command that runs before it, in a mount namespace of its own; needs root. */
+  readonly beforehand?: string;
   /** What to wait for before the start counts as done; default is the log's `SSH_AVAILABLE`. */
   readonly ready?: (daemon: Daemon) => Promise<unknown>;
 }
@@ -64,9 +66,9 @@ export const startDaemon = async (options: DaemonOptions): Promise<Daemon> => {
   const port = await portFor(options);
   const file = join(home.path, "berth.yaml");
   await writeFile(file, stringify(complete(options.config, hostKey, port)), { mode: 0o600 });
-  const berth = start(options.node ?? process.execPath, [ENTRY, "--config", file, ...(options.args ?? [])], {
-    env: options.env ?? {},
-  });
+  const command = [options.node ?? process.execPath, ENTRY, "--config", file, ...(options.args ?? [])];
+  const [program = "", ...args] = [...surroundings(options.beforehand), ...command];
+  const berth = start(program, args, { env: options.env ?? {} });
   berth.stdin.end();
   const log = new DaemonLog(berth.stdout, berth.stderr);
   const daemon: Daemon = {
@@ -111,6 +113,9 @@ export const startDaemon = async (options: DaemonOptions): Promise<Daemon> => {
   }
   return daemon;
 };
+
+const surroundings = (beforehand: string | undefined): readonly string[] =>
+  beforehand === undefined ? [] : ["unshare", "--mount", "sh", "-c", `${beforehand} && exec "$@"`, "sh"];
 
 const complete = (config: Configuration, hostKey: Key, port: number): Configuration => ({
   ...config,

@@ -48,7 +48,23 @@ export class DaemonLog {
    * The first line with this code, and these details or this property, that no `next` gave before; waits for it.
    * Rejects with the codes that came when the time is over or the log ends.
    */
-  next(code: string, pattern: LinePattern = {}, withinSeconds = 20): Promise<LogLine> {
+  async next(code: string, pattern: LinePattern = {}, withinSeconds = 20): Promise<LogLine> {
+    const line = await this.#waitFor(code, pattern, withinSeconds, this.#taken);
+    this.#taken.add(line);
+    return line;
+  }
+
+  /** As `next`, and the line may have been given before and may be given again. */
+  any(code: string, pattern: LinePattern = {}, withinSeconds = 20): Promise<LogLine> {
+    return this.#waitFor(code, pattern, withinSeconds, new Set());
+  }
+
+  #waitFor(
+    code: string,
+    pattern: LinePattern,
+    withinSeconds: number,
+    except: ReadonlySet<LogLine>,
+  ): Promise<LogLine> {
     const missed = () =>
       `no ${code} ${typeof pattern === "function" ? pattern : JSON.stringify(pattern)} came; there were: ${this.lines
         .slice(-40)
@@ -57,12 +73,11 @@ export class DaemonLog {
     const found = new Promise<LogLine>((resolve, reject) => {
       const look = () => {
         const line = this.lines.find(
-          (each) => each.code === code && !this.#taken.has(each) && matches(each, pattern),
+          (each) => each.code === code && !except.has(each) && matches(each, pattern),
         );
         if (line === undefined && !this.#ended) return;
         this.#watchers.delete(look);
         if (line === undefined) return reject(new Error(`the log ended: ${missed()}`));
-        this.#taken.add(line);
         resolve(line);
       };
       this.#watchers.add(look);

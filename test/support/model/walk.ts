@@ -1,0 +1,200 @@
+/**
+ * Walks a machine's paths in the real world: generates them from the machine, causes each of their events for real,
+ * and looks from outside at each state they come to. See test/model/README.md.
+ */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import type { AnyEventObject, AnyMachineSnapshot, AnyStateMachine, AnyStateNode } from "xstate";
+import { catalogue } from "../../../machines/catalogue.ts";
+import { statesOf, transitionId, transitionsOf } from "../../../machines/transition-id.ts";
+import { projectRoot } from "../root.ts";
+import type { ObservedDaemon, Step } from "./observed.ts";
+import { type ModelEvent, type ModelPath, pathsThrough, withoutWorld } from "./paths.ts";
+
+export interface Cause<W extends AsyncDisposable> {
+  /** The event as the machine gets it: what is in it decides the guards. */
+  readonly event: AnyEventObject;
+  /** Where it can be caused, beyond what the machine says; default is wherever the machine takes it. */
+  readonly when?: (snapshot: AnyMachineSnapshot) => boolean;
+  /** What has to be so beforehand, for the event to come by itself. Every step's is done before the walk begins. */
+  readonly arrange?: (world: W) => unknown;
+  /** Makes the event happen, once the machine has come to the state before it. */
+  readonly cause?: (world: W, daemon: ObservedDaemon) => unknown;
+}
+
+/** What can be seen of a state from outside: a client's output, the log, Docker, Kubernetes. Throws when it is not so. */
+export type Look<W extends AsyncDisposable> = (world: W, daemon: ObservedDaemon) => unknown;
+
+export interface Walk<W extends AsyncDisposable> {
+  readonly input: unknown;
+  /** Guards and assignments that the machine left open, as far as events decide them. */
+  readonly provide?: Parameters<AnyStateMachine["provide"]>[0];
+  /** What of the context decides later on and isn't visible in the state; default nothing. */
+  readonly key?: (context: never) => unknown;
+  /** The vocabulary: by a name that reads well in a test's title. */
+  readonly causes: Readonly<Record<string, Cause<W>>>;
+  /** A world for one path. */
+  readonly world: () => Promise<W>;
+  /** The daemon to walk in, when everything has been arranged: one of the path's own, which `world` ends, or a shared one. */
+  readonly daemon: (world: W) => Promise<ObservedDaemon>;
+  /** Begins what makes the machine's actor; default is that the daemon's start does. */
+  readonly begin?: (world: W, daemon: ObservedDaemon) => unknown;
+  /** Which of the steps is the first of the actor that is walked; default is the first of this machine. */
+  readonly isSubject?: (step: Step, world: W) => boolean;
+  /** One look for each state in which the machine can rest. */
+  readonly looks: Readonly<Record<string, Look<W>>>;
+  /** Transitions and states that no walk can come to, by id, with the reason. */
+  readonly unreached?: Readonly<Record<string, string>>;
+  /** How long one step may take. Default 30. */
+  readonly stepSeconds?: number;
+}
+
+/** Where walks say what they cannot reach: what `npm run coverage:models` prints. */
+export const WALKS_FOLDER = join(projectRoot, ".run/model/walks");
+
+/** Registers a test for each path, and one that there is a path, or a reason, for each state and transition. */
+export const walk = <W extends AsyncDisposable>(name: string, walk: Walk<W>): void => {
+  const machine = catalogue[name];
+  if (machine === undefined) throw new Error(`there is no machine "${name}"`);
+  const paths = pathsOf(machine, walk);
+  describe(`the machine ${name}`, () => {
+    it("has a path, or a reason for none, for each state and each transition", () => {
+      mkdirSync(WALKS_FOLDER, { recursive: true });
+      writeFileSync(join(WALKS_FOLDER, `${name}.json`), JSON.stringify(walk.unreached ?? {}));
+      const { states, transitions } = idsOf(machine);
+      const reasons = Object.keys(walk.unreached ?? {});
+      const pathed = new Set(paths.flatMap(idsOn));
+      expect(reasons.filter((id) => !states.includes(id) && !transitions.includes(id))).toEqual([]);
+      expect(
+        reasons.filter((id) => pathed.has(id)),
+        "reasons for what is reached",
+      ).toEqual([]);
+      const found = new Set([...pathed, ...reasons]);
+      expect(
+        [...states, ...transitions].filter((id) => !found.has(id)),
+        "without a path or reason",
+      ).toEqual([]);
+    });
+
+    it("has a look from outside for each state in which it rests", () => {
+      const resting = statesOf(machine.root)
+        .filter(rests)
+        .map(({ id }) => id);
+      const reasons = Object.keys(walk.unreached ?? {});
+      expect(Object.keys(walk.looks).sort()).toEqual(resting.filter((id) => !reasons.includes(id)).sort());
+    });
+
+    it.each(paths.map((path) => [titleOf(path), path] as const))("%s", async (_, path) => {
+      await using world = await walk.world();
+      await follow(machine, walk, path, world);
+    });
+  });
+};
+
+const follow = async <W extends AsyncDisposable>(
+  machine: AnyStateMachine,
+  walk: Walk<W>,
+  path: ModelPath,
+  world: W,
+): Promise<void> => {
+  const causeOf = (name: string): Cause<W> => walk.causes[name] as Cause<W>;
+  for (const { cause } of path.steps) await causeOf(cause).arrange?.(world);
+  const daemon = await walk.daemon(world);
+  const { observed } = daemon;
+  const before = walk.begin === undefined ? 0 : observed.steps.length;
+  await walk.begin?.(world, daemon);
+  const isSubject = walk.isSubject ?? (() => true);
+  let at = await observed.waitFor(
+    (step) => step.machine === machine.id && isSubject(step, world),
+    `the first of ${machine.id}`,
+    before,
+  );
+  const { actor } = observed.steps[at] as Step;
+  const look = async (states: readonly string[]): Promise<void> => {
+    for (const state of states) await walk.looks[state]?.(world, daemon);
+  };
+  await look(path.begins);
+  for (const { cause, transitions, states } of path.steps) {
+    await causeOf(cause).cause?.(world, daemon);
+    at += 1;
+    for (const id of transitions)
+      at = await observed.waitFor(
+        (step) => step.actor === actor && step.transitions.includes(id),
+        `${id}, by "${cause}"`,
+        at,
+        walk.stepSeconds ?? 30,
+      );
+    await look(states);
+  }
+};
+
+const pathsOf = <W extends AsyncDisposable>(
+  machine: AnyStateMachine,
+  walk: Walk<W>,
+): readonly ModelPath[] => {
+  const provided = walk.provide === undefined ? machine : machine.provide(walk.provide);
+  return pathsThrough({
+    machine: withoutWorld(provided),
+    input: walk.input,
+    events: Object.entries(walk.causes).map(([cause, { event }]): ModelEvent => ({ ...event, cause })),
+    mayHappen: ({ cause }, snapshot) => walk.causes[cause]?.when?.(snapshot) ?? true,
+    key: (context) => walk.key?.(context as never),
+  });
+};
+
+const titleOf = ({ steps }: ModelPath): string => steps.map(({ cause }) => cause).join(", ");
+
+const idsOn = ({ begins, steps }: ModelPath): readonly string[] => [
+  ...begins,
+  ...steps.flatMap(({ transitions, states }) => [...transitions, ...states]),
+  // States that are only passed through are the targets and sources of transitions.
+  ...steps.flatMap(({ transitions }) => transitions).map((id) => id.slice(0, id.indexOf("|"))),
+];
+
+export const idsOf = (
+  machine: AnyStateMachine,
+): { readonly states: readonly string[]; readonly transitions: readonly string[] } => {
+  const states = statesOf(machine.root);
+  return {
+    states: states.map(({ id }) => id),
+    transitions: states.flatMap(transitionsOf).map((transition) => transitionId(transition) ?? ""),
+  };
+};
+
+/** Whether a machine can stay there: a state without parts that does not leave by itself in any case. */
+const rests = ({ type, always = [] }: AnyStateNode): boolean =>
+  (type === "atomic" || type === "final") && !always.some(({ guard }) => guard === undefined);
+
+/** The event of an invoked actor of a state that is done. */
+export const done = (machine: AnyStateMachine, state: string, output?: unknown): AnyEventObject => ({
+  type: `xstate.done.actor.${invokedIn(machine, state)}`,
+  output,
+});
+
+/** The event of an invoked actor of a state that failed. */
+export const fails = (machine: AnyStateMachine, state: string, error: unknown = REFUSAL): AnyEventObject => ({
+  type: `xstate.error.actor.${invokedIn(machine, state)}`,
+  error,
+});
+
+/** The event of a state's delay that is over. */
+export const after = (machine: AnyStateMachine, state: string, delay?: string): AnyEventObject => {
+  const delays = nodeOf(machine, state).after.filter(
+    ({ eventType }) => delay === undefined || eventType === `xstate.after.${delay}.${state}`,
+  );
+  const type = delays[0]?.eventType;
+  if (type === undefined) throw new Error(`${state} has no delay ${delay ?? ""}`);
+  return { type };
+};
+
+/** A reason as sources have them. */
+export const REFUSAL = { code: "TEST", userMessage: "", message: "", details: {}, level: "error" } as const;
+
+const nodeOf = (machine: AnyStateMachine, state: string): AnyStateNode => machine.getStateNodeById(state);
+
+const invokedIn = (machine: AnyStateMachine, state: string): string => {
+  const [invoked] = nodeOf(machine, state).invoke;
+  if (invoked === undefined) throw new Error(`${state} invokes nothing`);
+  return invoked.id;
+};
