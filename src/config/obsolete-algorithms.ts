@@ -1,6 +1,6 @@
 /** Warns of algorithms that OpenSSH (10.x) no longer offers by default: few clients agree on them, and nobody should. */
 import type { Finding } from "./diagnostic.ts";
-import type { Config } from "./schema.ts";
+import type { Ssh } from "./sections/ssh.ts";
 
 const obsolete: ReadonlySet<string> = new Set([
   "diffie-hellman-group14-sha1",
@@ -13,7 +13,12 @@ const obsolete: ReadonlySet<string> = new Set([
   "tripledescbcID",
 ]);
 
-export const obsoleteAlgorithms = ({ kex, macs, ciphers }: Config["ssh"]): readonly Finding[] =>
+/** Paths are relative to the section that has the lists. */
+export const obsoleteAlgorithms = ({
+  kex,
+  macs,
+  ciphers,
+}: Pick<Ssh, "kex" | "macs" | "ciphers">): readonly Finding[] =>
   Object.entries({ kex, macs, ciphers }).flatMap(([list, names]) =>
     names.flatMap((name, index) =>
       obsolete.has(name)

@@ -1,6 +1,7 @@
 /** What the options of the `sshproxy` section demand of each other, for the server and for each jump host. */
 import { Effect, Redacted } from "effect";
 import type { Path } from "./diagnostic.ts";
+import { obsoleteAlgorithms } from "./obsolete-algorithms.ts";
 import { readSecretPem } from "./pem.ts";
 import type { SshProxy, SshProxyHop } from "./sections/sshproxy.ts";
 import { type Findings, longEnough, notEmpty } from "./validate-http.ts";
@@ -11,6 +12,7 @@ export const sshProxyFindings = (section: SshProxy): Findings => {
   return [
     ...hopsOf(section).flatMap(({ path, hop }) => hopFindings(path, hop)),
     ...notEmpty({ ciphers, kex, macs, hostKeyAlgos }),
+    ...obsoleteAlgorithms(section),
     ...longEnough("timeout", timeout),
   ];
 };

@@ -70,6 +70,28 @@ describe("a login", () => {
     expect((await client.run("true", { env: newer })).stderr).toContain("post-quantum");
   });
 
+  it("that Berth passes on to another server uses it there, too", async () => {
+    const { stdout } = await must("ssh-keygen", ["-l", "-f", "-"], { stdin: daemon.hostKey.publicKey });
+    await using front = await startDaemon({
+      config: {
+        auth: await usersAuth({ name: "demo", password }),
+        backend: "sshproxy",
+        sshproxy: {
+          server: daemon.host,
+          port: daemon.port,
+          username: "demo",
+          password,
+          allowedHostKeyFingerprints: [stdout.split(" ")[1]],
+        },
+      },
+    });
+    await using client = await SshClient.to(front.target({ password }));
+    const before = daemon.log.all("SSH_KEX_COMPLETED").length;
+    expect(await client.run("echo in")).toMatchObject({ code: 0, stdout: "in\n" });
+    const [line] = daemon.log.all("SSH_KEX_COMPLETED").slice(before);
+    expect(line?.details.algorithms).toMatch(/^mlkem768x25519-sha256 /);
+  });
+
   it("of this machine's OpenSSH goes on with what it has", async () => {
     expect(await verbose()).toMatch(/kex: algorithm: (curve25519-sha256|mlkem768x25519-sha256)\b/);
   });

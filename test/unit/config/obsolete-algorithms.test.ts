@@ -27,4 +27,16 @@ describe("algorithms", () => {
       "ssh.ciphers[5] arcfour256",
     ]);
   });
+
+  it("towards other servers are warned of as well", async () => {
+    const { warnings } = await load(`${someAuth}backend: sshproxy
+sshproxy:
+  server: 127.0.0.1
+  username: jane
+  password: x
+  allowedHostKeyFingerprints: ["SHA256:${"A".repeat(43)}"]
+  kex: [mlkem768x25519-sha256, diffie-hellman-group14-sha1]
+`);
+    expect(warnings.map(({ path }) => path)).toEqual(["sshproxy.kex[1]"]);
+  });
 });
