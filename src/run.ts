@@ -40,7 +40,7 @@ export const runFile = (file: string): Promise<number> =>
 export const runQuickStart = (): Promise<number> =>
   exitCodeOf(
     Effect.gen(function* () {
-      const start = yield* quickStart();
+      const start = yield* quickStart((line) => process.stdout.write(`${line}\n`));
       const loaded = yield* fromObject(start.config, "quick start", checks);
       let address: string | undefined;
       let inspector: string | undefined;
@@ -62,7 +62,7 @@ export const runQuickStart = (): Promise<number> =>
     }),
   );
 
-const welcome = ({ password, keyFiles }: QuickStart, address: string, inspector: string): string => {
+const welcome = ({ password, keyFiles, place }: QuickStart, address: string, inspector: string): string => {
   const port = address.slice(address.lastIndexOf(":") + 1);
   const keys = keyFiles.length === 0 ? "" : `\nYour own keys let you in, too: ${keyFiles.join(", ")}\n`;
   return `
@@ -72,6 +72,8 @@ Berth is ready. In another terminal:
 
 The password of this run is: ${Redacted.value(password)}
 ${keys}
+${place}
+
 Watch what happens in a browser:
 
     ${inspector}
