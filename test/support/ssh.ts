@@ -23,6 +23,8 @@ export interface SshTarget {
   readonly hostKeys?: ReadonlyArray<string>;
   /** Options of ssh_config(5) for every command. */
   readonly options?: SshOptions;
+  /** The server through which this one is reached (`-J`). */
+  readonly jump?: SshTarget;
 }
 
 export type SshOptions = Readonly<Record<string, string>>;
@@ -62,6 +64,7 @@ export interface TerminalSession {
 export type TransferPath = string;
 
 const ALIAS = "target";
+const JUMP_ALIAS = "jump";
 
 export class SshClient implements AsyncDisposable {
   readonly #directory: string;
@@ -221,7 +224,13 @@ export const inTerminal = (
 
 const remote = (path: TransferPath): string => (path.startsWith(":") ? `${ALIAS}${path}` : path);
 
-const configFor = (target: SshTarget, home: string): string => {
+const configFor = (target: SshTarget, home: string): string =>
+  target.jump === undefined
+    ? hostConfig(ALIAS, target, home)
+    : hostConfig(ALIAS, { ...target, options: { ...target.options, ProxyJump: JUMP_ALIAS } }, home) +
+      hostConfig(JUMP_ALIAS, target.jump, home);
+
+const hostConfig = (alias: string, target: SshTarget, home: string): string => {
   const methods = [
     ...(target.identityFile === undefined ? [] : ["publickey"]),
     ...(target.password === undefined ? [] : ["keyboard-interactive", "password"]),
@@ -244,11 +253,12 @@ const configFor = (target: SshTarget, home: string): string => {
     ["ConnectTimeout", "30"],
     ["ControlPath", "none"],
   ];
-  return `Host ${ALIAS}\n${settings.map(([name, value]) => `  ${name} ${value}\n`).join("")}`;
+  return `Host ${alias}\n${settings.map(([name, value]) => `  ${name} ${value}\n`).join("")}`;
 };
 
-const knownHosts = ({ host, port, hostKeys = [] }: SshTarget): string =>
-  hostKeys.map((key) => `${port === 22 ? host : `[${host}]:${port}`} ${key}\n`).join("");
+const knownHosts = ({ host, port, hostKeys = [], jump }: SshTarget): string =>
+  hostKeys.map((key) => `${port === 22 ? host : `[${host}]:${port}`} ${key}\n`).join("") +
+  (jump === undefined ? "" : knownHosts(jump));
 
 const terminalSession = (pty: IPty): TerminalSession => {
   const output = new Transcript();
