@@ -579,10 +579,17 @@ export const connectionMachine = compound.createMachine({
       entry: "tellSessions",
       initial: "open",
       on: {
-        "environment.lost": {
-          target: "refusing",
-          actions: [{ type: "refuse", params: ({ event }) => event }, "logRefusal"],
-        },
+        "environment.lost": [
+          {
+            guard: "hasNoSessions",
+            target: "closing",
+            actions: [{ type: "refuse", params: ({ event }) => event }, "logRefusal"],
+          },
+          {
+            target: "refusing",
+            actions: [{ type: "refuse", params: ({ event }) => event }, "logRefusal"],
+          },
+        ],
       },
       states: {
         open: {

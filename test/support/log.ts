@@ -98,7 +98,7 @@ export class DaemonLog {
   }
 }
 
-const matches = (line: LogLine, pattern: LinePattern): boolean =>
+export const matches = (line: LogLine, pattern: LinePattern): boolean =>
   typeof pattern === "function"
     ? pattern(line)
     : Object.entries(pattern).every(([name, value]) => line.details[name] === value);

@@ -6,9 +6,6 @@ import type { SshTarget } from "./ssh.ts";
 import { type Sshd, startSshd } from "./sshd.ts";
 import { usersAuth } from "./users.ts";
 
-/** Who is allowed in front of the proxy. */
-export const PROXY_PASSWORD = "open the front door";
-
 export interface Proxy extends AsyncDisposable {
   readonly daemon: Daemon;
   /** Logs in to the proxy with a key. */
@@ -31,7 +28,7 @@ export const startProxy = async (sshproxy: Configuration, sections: Configuratio
   const userKey = await generateKey(home.path, "user");
   const daemon = await startDaemon({
     config: {
-      auth: await usersAuth({ name: "demo", password: PROXY_PASSWORD, keys: [userKey.publicKey] }),
+      auth: await usersAuth({ name: "demo", keys: [userKey.publicKey] }),
       backend: "sshproxy",
       sshproxy,
       ...sections,
