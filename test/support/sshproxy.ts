@@ -6,7 +6,7 @@ import type { SshTarget } from "./ssh.ts";
 import { type Sshd, startSshd } from "./sshd.ts";
 import { usersAuth } from "./users.ts";
 
-export interface Proxy extends AsyncDisposable {
+export interface BerthAsProxy extends AsyncDisposable {
   readonly daemon: Daemon;
   /** Logs in to the proxy with a key. */
   readonly target: SshTarget;
@@ -23,7 +23,10 @@ export const hopTo = ({ target, hostKey }: Sshd): Configuration => ({
 });
 
 /** Starts Berth with these options of `sshproxy`, and sections besides it. */
-export const startProxy = async (sshproxy: Configuration, sections: Configuration = {}): Promise<Proxy> => {
+export const startProxy = async (
+  sshproxy: Configuration,
+  sections: Configuration = {},
+): Promise<BerthAsProxy> => {
   const home = await directory();
   const userKey = await generateKey(home.path, "user");
   const daemon = await startDaemon({
@@ -49,7 +52,7 @@ export const startProxy = async (sshproxy: Configuration, sections: Configuratio
 export const startProxiedSshd = async (
   settings: Readonly<Record<string, string>> = {},
   sections: Configuration = {},
-): Promise<{ readonly sshd: Sshd; readonly proxy: Proxy } & AsyncDisposable> => {
+): Promise<{ readonly sshd: Sshd; readonly proxy: BerthAsProxy } & AsyncDisposable> => {
   const sshd = await startSshd(settings);
   const proxy = await startProxy(hopTo(sshd), sections);
   return {

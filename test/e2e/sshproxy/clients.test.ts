@@ -12,7 +12,7 @@ import { nodeClient } from "../../support/node-client.ts";
 import { type Directory, directory } from "../../support/resources.ts";
 import { SshClient } from "../../support/ssh.ts";
 import { type Sshd, startSshd } from "../../support/sshd.ts";
-import { hopTo, type Proxy, startProxiedSshd, startProxy } from "../../support/sshproxy.ts";
+import { type BerthAsProxy, hopTo, startProxiedSshd, startProxy } from "../../support/sshproxy.ts";
 import { usersAuth } from "../../support/users.ts";
 
 const GIGABYTE = 1_000_000_000;
@@ -21,7 +21,7 @@ const MEMORY_BYTES = 150_000_000;
 
 let servers: Awaited<ReturnType<typeof startProxiedSshd>>;
 let sshd: Sshd;
-let proxy: Proxy;
+let proxy: BerthAsProxy;
 let client: SshClient;
 let home: Directory;
 beforeAll(async () => {
@@ -137,11 +137,8 @@ describe("a terminal", () => {
   it("has the modes that the client asked for, one by one", async () => {
     await using node = await nodeClient(proxy.target);
     const output = await new Promise<string>((resolve, reject) => {
-      const pty = {
-        cols: 99,
-        rows: 33,
-        modes: { VINTR: 5, VERASE: 8, ECHO: 0, ICRNL: 0, TTY_OP_ISPEED: 19_200 },
-      };
+      const modes = { VINTR: 5, VERASE: 8, ECHO: 0, ICRNL: 0 } as const;
+      const pty = { cols: 99, rows: 33, modes };
       node.client.exec("stty -a", { pty }, (error, channel) => {
         if (error) return reject(error);
         let text = "";
