@@ -62,6 +62,10 @@ model       root                   -
 model       openssh-client         ssh
 model       bubblewrap             bwrap
 model       util-linux             unshare
+model       docker.io              dockerd
+model       docker-registry        docker-registry
+model       busybox-static         /bin/busybox
+model       iptables               iptables
 '
 
 check=false

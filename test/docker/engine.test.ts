@@ -6,7 +6,7 @@ import { type Authority, certificateAuthority, type Pair } from "../support/cert
 import { startEngine, type TestEngine } from "../support/docker.ts";
 import { type Connection, runProgram, terminal, testDaemon } from "../support/docker-backend.ts";
 import { startTlsEngine, type TlsEngine } from "../support/docker-tls.ts";
-import { newerEngine } from "../support/newer-engine.ts";
+import { engineFront } from "../support/engine-front.ts";
 import { type Directory, directory } from "../support/resources.ts";
 
 describe("an Engine that is spoken to over TLS", () => {
@@ -97,39 +97,47 @@ describe("an Engine of API 1.42 and later", () => {
   });
   afterAll(() => engine?.[Symbol.asyncDispose]());
 
+  /** A real Engine that claims to speak a newer API than it does: Debian has no newer one yet. */
+  const newer = (ApiVersion: string) =>
+    engineFront(engine, ({ path }) =>
+      path === "/version"
+        ? { status: 200, body: { Version: "99.0", ApiVersion, MinAPIVersion: "1.24" } }
+        : undefined,
+    );
+
   it.each([
     ["1.42", "/v1.42/"],
     ["1.99", "/v1.51/"],
   ])("that speaks %s is spoken to by %s", async (claimed, path) => {
-    await using newer = await newerEngine(engine, claimed);
-    const { environment } = await (await testDaemon(newer.host)).connect();
+    await using front = await newer(claimed);
+    const { environment } = await (await testDaemon(front.host)).connect();
     expect((await runProgram(environment, "echo in")).stdout).toBe("in\n");
-    const others = newer.requests.filter((request) => request.path !== "/version");
+    const others = front.requests.filter((request) => request.path !== "/version");
     expect(others.length).toBeGreaterThan(3);
     for (const request of others) expect(request.path.startsWith(path)).toBe(true);
   });
 
   it("gets the size of a terminal with the start of a program by exec", async () => {
-    await using newer = await newerEngine(engine, "1.42");
-    const { environment } = await (await testDaemon(newer.host)).connect();
+    await using front = await newer("1.42");
+    const { environment } = await (await testDaemon(front.host)).connect();
     expect(await runProgram(environment, "echo in", "", { terminal: terminal(123, 45) })).toMatchObject({
       stdout: "in\r\n",
       exit: 0,
     });
-    const starts = newer.requests.filter(({ path }) => /\/exec\/\w+\/start$/.test(path));
+    const starts = front.requests.filter(({ path }) => /\/exec\/\w+\/start$/.test(path));
     expect(starts.map(({ body }) => body)).toEqual([{ Detach: false, Tty: true, ConsoleSize: [45, 123] }]);
-    expect(newer.requests.filter(({ path }) => path.includes("/resize"))).toEqual([]);
+    expect(front.requests.filter(({ path }) => path.includes("/resize"))).toEqual([]);
   });
 
   it("gets the size of a terminal with the container of a session", async () => {
-    await using newer = await newerEngine(engine, "1.42");
-    const { environment } = await (await testDaemon(newer.host)).connect({ execution: { mode: "session" } });
+    await using front = await newer("1.42");
+    const { environment } = await (await testDaemon(front.host)).connect({ execution: { mode: "session" } });
     expect(await runProgram(environment, "echo in", "", { terminal: terminal(123, 45) })).toMatchObject({
       stdout: "in\r\n",
       exit: 0,
     });
-    const created = newer.requests.filter(({ path, body }) => path.includes("/create") && body?.Tty === true);
+    const created = front.requests.filter(({ path, body }) => path.includes("/create") && body?.Tty === true);
     expect(created.map(({ body }) => body?.HostConfig)).toMatchObject([{ ConsoleSize: [45, 123] }]);
-    expect(newer.requests.filter(({ path }) => path.includes("/resize"))).toEqual([]);
+    expect(front.requests.filter(({ path }) => path.includes("/resize"))).toEqual([]);
   });
 });
