@@ -66,7 +66,7 @@ describe("before authentication", () => {
     client.send(type, ...fields);
     expect(await client.disconnection()).toEqual({
       reason: 2,
-      text: "Your SSH client sent something that this server does not understand.",
+      text: expect.stringContaining("Your SSH client sent something that this server does not understand."),
     });
     const { details } = await about("SSH_DECODE_FAILED");
     expect(details.error).toBe("the client did not log in first");

@@ -30,20 +30,21 @@ const keyExchangeInit = (): Buffer => {
 describe("silence before the login", () => {
   it("ends each connection when its grace time is over, whatever was said before", async () => {
     await using daemon = await startHostileDaemon([["/password", "mallory", answer({ success: false })]], {
-      ssh: { loginGraceTime: "4s" },
+      ssh: { loginGraceTime: "8s" },
     });
-    const says = async (...bytes: Uint8Array[]): Promise<Socket> => {
+    const says = async (...bytes: Uint8Array[]) => {
       const socket = await rawSocket(daemon);
       socket.resume().write(Buffer.concat(bytes));
-      return socket;
+      return linesAbout(daemon, socket);
     };
-    const exchangesKeys = async (then: (client: WireClient) => Promise<unknown>): Promise<Socket> => {
+    const exchangesKeys = async (then: (client: WireClient) => Promise<unknown>) => {
       const client = await WireClient.connect(daemon);
+      const about = linesAbout(daemon, client.socket);
       await then(client);
-      return client.socket;
+      return about;
     };
     const half = keyExchangeInit();
-    const sockets = await Promise.all([
+    const all = await Promise.all([
       says(),
       says(identification.subarray(0, 9)),
       says(identification),
@@ -57,10 +58,10 @@ describe("silence before the login", () => {
         await client.next(Message.USERAUTH_FAILURE);
       }),
     ]);
-    for (const about of sockets.map((socket) => linesAbout(daemon, socket))) {
-      expect(await about("SSH_HANDSHAKE_FAILED")).toMatchObject({
+    for (const about of all) {
+      expect(await about("SSH_LOGIN_GRACE_EXPIRED")).toMatchObject({
         level: "notice",
-        details: { loginGraceSeconds: 4 },
+        details: { loginGraceSeconds: 8 },
       });
       await about("SSH_DISCONNECTED");
     }
