@@ -120,7 +120,8 @@ export const startKdc = async (options: KdcOptions): Promise<Kdc> => {
 export const underClock = (clock: string | undefined, command: readonly string[]): readonly string[] =>
   clock === undefined ? command : ["faketime", "-f", clock, ...command];
 
-const realmOf = (principal: string): string => (principal.endsWith(`@${PARTNER}`) ? PARTNER : REALM);
+/** An at sign behind a backslash belongs to the name. */
+const realmOf = (principal: string): string => /[^\\]@(.+)$/.exec(principal)?.[1] ?? REALM;
 
 const serve = async (clock: string | undefined, env: Readonly<Record<string, string>>): Promise<Running> => {
   const command = underClock(clock, ["krb5kdc", "-n", "-r", REALM, "-r", PARTNER]);

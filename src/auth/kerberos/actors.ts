@@ -42,8 +42,8 @@ export interface LoginResources {
   readonly scope: Scope.Scope;
 }
 
-/** How long a KDC may take before its login is given up. The library asks all KDCs of a realm several times. */
-const KDC_PATIENCE = Duration.seconds(30);
+/** How long a KDC may take before a login is given up: the library asks a silent one for half a minute. */
+const KDC_PATIENCE = Duration.seconds(20);
 /** RFC 4462 section 3.9 has a text for the user; the library's own names principals and keys. */
 const ERROR_TEXT = "The server could not accept the Kerberos ticket.";
 

@@ -27,6 +27,8 @@ const GSS_C_ANON_FLAG = 64;
 const GSS_C_GSS_CODE = 1;
 const GSS_C_MECH_CODE = 2;
 const GSS_S_CONTINUE_NEEDED = 1;
+/** What the library says when it knows no more than the major status. */
+const NO_REASON = "Success";
 /** Where the routine errors are in a major status; the bits below only inform. */
 const isError = (major: number): boolean => major > 0xffff;
 
@@ -198,11 +200,9 @@ export class AcceptorContext {
   }
 
   #failed(major: number, minor: number, token: Uint8Array | undefined): CallFailed {
-    const sentences = [
-      this.#sentence(major, GSS_C_GSS_CODE),
-      ...(minor === 0 ? [] : [this.#sentence(minor, GSS_C_MECH_CODE)]),
-    ];
-    return new CallFailed({ major, minor: minor | 0, text: sentences.join(": "), token });
+    const reason = minor === 0 ? NO_REASON : this.#sentence(minor, GSS_C_MECH_CODE);
+    const text = reason === NO_REASON ? this.#sentence(major, GSS_C_GSS_CODE) : reason;
+    return new CallFailed({ major, minor: minor | 0, text, token });
   }
 
   /** The library keeps what it knows beyond the code for the thread that called it: this one. */

@@ -4,6 +4,7 @@
  * itself is not done to the daemon.
  */
 import { rmSync } from "node:fs";
+import { constants, setPriority } from "node:os";
 import koffi from "koffi";
 import { AcceptorContext } from "./gssapi.ts";
 import { Krb5 } from "./krb5.ts";
@@ -21,6 +22,9 @@ import { TicketSession } from "./ticket-session.ts";
 
 const [scratch = "", keytab = "", acceptor = ""] = process.argv.slice(2);
 const options: LibraryOptions = { keytab, acceptor: acceptor === "" ? undefined : acceptor, scratch };
+
+// Keys are derived from passwords with much work, and threads inherit this: whoever is logged in comes first.
+setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 
 // Every call that waits for a KDC is in this queue; the daemon limits how many there are.
 koffi.config({ ...koffi.config(), max_async_calls: 4096 });
