@@ -5,6 +5,7 @@
 import { Duration, Effect, Redacted } from "effect";
 import type { Finding, Path } from "./diagnostic.ts";
 import { dockerFindings } from "./docker-rules.ts";
+import { kubernetesFindings } from "./kubernetes-rules.ts";
 import { obsoleteAlgorithms } from "./obsolete-algorithms.ts";
 import { readSecretPem } from "./pem.ts";
 import type { Config, PerConnection } from "./schema.ts";
@@ -42,16 +43,22 @@ export const validate = (config: Config): Effect.Effect<Findings> =>
   );
 
 /** What is wrong with what one connection gets: of the backends, only the chosen one is looked at. */
-export const validatePerConnection = ({ backend, process, docker, sshproxy }: PerConnection): Findings => {
+export const validatePerConnection = ({
+  backend,
+  process,
+  docker,
+  kubernetes,
+  sshproxy,
+}: PerConnection): Findings => {
   switch (backend) {
     case "docker":
       return prefixed("docker", dockerFindings(docker));
+    case "kubernetes":
+      return prefixed("kubernetes", kubernetesFindings(kubernetes));
     case "sshproxy":
       return prefixed("sshproxy", sshProxyFindings(sshproxy));
     case "process":
       return prefixed("process", absolutePaths(process));
-    default:
-      return [];
   }
 };
 
@@ -147,3 +154,4 @@ const readable = (path: Path, read: ReturnType<typeof readSecretPem>): Effect.Ef
     onFailure: ({ message }): Findings => [{ path, message }],
     onSuccess: (): Findings => [],
   });
+    }

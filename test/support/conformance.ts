@@ -26,7 +26,7 @@ export const conformance = (
   start: () => Promise<Started>,
   options: ConformanceOptions = {},
 ): void => {
-  describe(`conformance: ${name}`, () => {
+  describe(`conformance: ${name}`, { concurrent: options.concurrent ?? false }, () => {
     let started: Started | undefined;
     let client: SshClient | undefined;
     beforeAll(async () => {
@@ -46,6 +46,7 @@ export const conformance = (
         acceptsEnvironment: true,
         acceptsSignals: true,
         hangsUpWithoutTerminal: true,
+        concurrent: false,
         largeMegabytes: 64,
         ...options,
       },

@@ -48,10 +48,10 @@ export interface TestDaemon {
   readonly clusters: KubernetesClusters;
   readonly log: MemoryLog;
   readonly connect: (login?: Login) => Promise<Connection>;
+  /** All clients go; the daemon stays. */
+  readonly leave: () => Promise<void>;
   /** The daemon ends in an orderly way. */
   readonly close: () => Promise<void>;
-  /** The daemon ends without doing anything, as by SIGKILL. */
-  readonly crash: () => Promise<void>;
 }
 
 /** A pod that ends as soon as it is asked to. */
@@ -72,8 +72,11 @@ export const testDaemon = async (access: Raw): Promise<TestDaemon> => {
   const scope = Scope.makeUnsafe();
   const clusters = await Effect.runPromise(Scope.provide(openKubernetes(log.logger), scope));
   const openConnections = new Set<() => Promise<void>>();
-  const close = async (): Promise<void> => {
+  const leave = async (): Promise<void> => {
     await Promise.all([...openConnections].map((end) => end()));
+  };
+  const close = async (): Promise<void> => {
+    await leave();
     await Effect.runPromise(Scope.close(scope, Exit.void));
   };
   onTestFinished(close);
@@ -122,11 +125,7 @@ export const testDaemon = async (access: Raw): Promise<TestDaemon> => {
       close: end,
     };
   };
-  const crash = async (): Promise<void> => {
-    openConnections.clear();
-    await Effect.runPromise(Scope.close(scope, Exit.void));
-  };
-  return { clusters, log, connect, close, crash };
+  return { clusters, log, connect, leave, close };
 };
 
 const identityOf = (connectionId: string, { user = "jane", identity }: Login): Identity => ({

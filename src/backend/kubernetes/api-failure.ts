@@ -28,10 +28,14 @@ export const failureOfAnswer = (call: ApiCall, httpStatus: number, body: unknown
   switch (httpStatus) {
     case 401:
       return new CredentialsRefused(fields(`The API server does not accept our credentials (${asked})`));
-    case 403:
-      return isForbidden(answer)
-        ? new PermissionDenied(fields(`The API server does not permit us to ${asked}`))
-        : new ApiRefused(fields(`The API server forbids to ${asked}`));
+    case 403: {
+      const denied = deniedIn(answer, call);
+      if (denied === undefined) return new ApiRefused(fields(`The API server forbids to ${asked}`));
+      const { message, details } = fields(
+        `The API server does not permit us to ${denied.verb} ${denied.resource} in namespace ${call.namespace}`,
+      );
+      return new PermissionDenied({ message, details: { ...details, ...denied } });
+    }
     case 404:
       return new ObjectMissing(fields(`The API server has no such object (${asked})`));
     case 409:
@@ -53,9 +57,14 @@ export const failureOfSilence = (call: ApiCall, error: unknown): ApiUnavailable 
 
 /**
  * Missing permissions and admission (quotas, pod security) both answer 403; only the former's Status begins
- * `RESOURCE is forbidden: User "…" cannot VERB …` (k8s.io/apiserver, NewForbidden and ForbiddenReason).
+ * `RESOURCE is forbidden: User "…" cannot VERB resource "…"` (k8s.io/apiserver, NewForbidden and ForbiddenReason).
+ * It may be another verb than the request's own: Kubernetes 1.35 wants `create` for an exec by WebSocket, too.
  */
-const isForbidden = (answer: string): boolean => /\bcannot \w+ resource\b|^$/.test(answer);
+const deniedIn = (answer: string, { verb, resource }: ApiCall) => {
+  if (answer === "") return { verb, resource };
+  const [, named, object] = /\bcannot (\w+) resource(?: "([^"]+)")?/.exec(answer) ?? [];
+  return named === undefined ? undefined : { verb: named, resource: object ?? resource };
+};
 
 /** The sentence and the reason (`AlreadyExists`) of a Status object; what is not one is quoted, shortened. */
 const statusOf = (body: unknown): { readonly message: string; readonly reason: string } => {

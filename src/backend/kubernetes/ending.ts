@@ -29,14 +29,14 @@ const KILLED = 137;
  * that is silent says nothing about pods either.
  */
 const HINDSIGHT = {
-  exited: Duration.seconds(3),
+  exited: Duration.seconds(5),
   failed: Duration.seconds(2),
   lost: Duration.seconds(2),
   silent: Duration.zero,
 };
 
 /** How long programs may go on in a pod that is being deleted, for the same reason. */
-const DELETION_GRACE = Duration.seconds(7);
+const DELETION_GRACE = Duration.seconds(5);
 
 /** Waits for the program's end, or for that of its pod. */
 export const endingOf = (

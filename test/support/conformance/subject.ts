@@ -19,6 +19,8 @@ export interface ConformanceOptions {
   readonly acceptsSignals?: boolean;
   /** Whether a program without terminal that neither reads nor writes is ended with its channel. Default true. */
   readonly hangsUpWithoutTerminal?: boolean;
+  /** Whether tests run beside each other, for servers on which every login takes its time. Default false. */
+  readonly concurrent?: boolean;
   /** Size of the large transfer, 10^6 bytes each. Default 64; 1000 for the long test. */
   readonly largeMegabytes?: number;
 }

@@ -48,12 +48,18 @@ export interface TestApi {
   readonly requests: ApiRequest[];
   /** Open exec and attach connections. */
   readonly streams: ReadonlySet<WebSocket>;
-  /** How many bytes of input are waiting for programs that don't read. */
   readonly close: () => Promise<void>;
 }
 
 /** For use inside a test: it is gone when the test is over. */
 export const testApi = async (options: ApiOptions = {}): Promise<TestApi> => {
+  const api = await openApi(options);
+  onTestFinished(api.close);
+  return api;
+};
+
+/** For use by several tests. */
+export const openApi = async (options: ApiOptions = {}): Promise<TestApi> => {
   const pods = new Pods();
   const requests: ApiRequest[] = [];
   const streams = new Set<WebSocket>();
@@ -95,7 +101,6 @@ export const testApi = async (options: ApiOptions = {}): Promise<TestApi> => {
     for (const socket of sockets) socket.destroy();
     await new Promise((resolve) => server.close(resolve));
   };
-  onTestFinished(close);
   const { port } = server.address() as AddressInfo;
   return {
     url: `${tls === undefined ? "http" : "https"}://127.0.0.1:${port}`,

@@ -146,6 +146,14 @@ describe("a permission that is missing", () => {
     });
   });
 
+  it("is named by the API server's verb where that is not the request's own", async () => {
+    const api = await testApi({ meddle: first(1, "get", denied("create", "pods/exec"), "pods/exec") });
+    const { environment } = await (await testDaemon({ host: api.url })).connect();
+    const request = { program: exec("true"), terminal: undefined, environment: {}, channel: 0 };
+    const failure = await Effect.runPromise(Effect.flip(Effect.scoped(environment.start(request))));
+    expect(failure.message).toContain("not permit us to create pods/exec in namespace default");
+  });
+
   it("is not seen in what admission refuses", async () => {
     const quota = new ApiError(
       403,
