@@ -7,12 +7,13 @@ import { parseArgs } from "node:util";
 import { must } from "../test/support/command.ts";
 import { docker } from "./docker.ts";
 import { keyExchange } from "./key-exchange.ts";
+import { kubernetes } from "./kubernetes.ts";
 import { login } from "./login.ts";
 import { type Benchmark, type Row, ratio, type Section, type Settings } from "./measure.ts";
 import { memory } from "./memory.ts";
 import { throughput } from "./throughput.ts";
 
-const benchmarks: ReadonlyArray<Benchmark> = [login, keyExchange, throughput, memory, docker];
+const benchmarks: ReadonlyArray<Benchmark> = [login, keyExchange, throughput, memory, docker, kubernetes];
 
 const usage = `usage: npm run bench -- [--quick] [--noise] [NAME...]
   NAME      run only these: ${benchmarks.map(({ name }) => name).join(", ")}

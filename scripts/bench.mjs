@@ -10,7 +10,7 @@ import { build, compile, install, orExit, requireNode, root } from "./setup.mjs"
 await orExit(() => {
   requireNode();
   install();
-  spawnSync(join(root, "scripts/test-needs.sh"), ["e2e", "docker"], { stdio: "inherit" });
+  spawnSync(join(root, "scripts/test-needs.sh"), ["e2e", "docker", "kubernetes"], { stdio: "inherit" });
   build();
   compile("tsconfig.bench.json");
 });

@@ -53,10 +53,10 @@ export const validatePerConnection = ({
   switch (backend) {
     case "docker":
       return prefixed("docker", dockerFindings(docker));
-    case "kubernetes":
-      return prefixed("kubernetes", kubernetesFindings(kubernetes));
     case "sshproxy":
       return prefixed("sshproxy", sshProxyFindings(sshproxy));
+    case "kubernetes":
+      return prefixed("kubernetes", kubernetesFindings(kubernetes));
     case "process":
       return prefixed("process", absolutePaths(process));
   }
@@ -154,4 +154,3 @@ const readable = (path: Path, read: ReturnType<typeof readSecretPem>): Effect.Ef
     onFailure: ({ message }): Findings => [{ path, message }],
     onSuccess: (): Findings => [],
   });
-    }

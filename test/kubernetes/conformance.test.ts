@@ -1,8 +1,7 @@
 /** The conformance suite against Berth on a real cluster, in each mode with exactly the permissions that README lists. */
 import { afterAll, beforeAll, expect, inject } from "vitest";
 import { type ConformanceOptions, conformance, type Started } from "../support/conformance.ts";
-import { clusterIn } from "../support/kubernetes.ts";
-import { specFor } from "../support/kubernetes-backend.ts";
+import { clusterIn, specFor } from "../support/kubernetes.ts";
 import { kubernetesConfig, newPerson, serve } from "../support/kubernetes-daemon.ts";
 import { namespaceWith, type RoleName, readmeRules } from "../support/readme-roles.ts";
 import { eventually } from "../support/resources.ts";

@@ -2,7 +2,14 @@
 import { Redacted } from "effect";
 import { describe, inject, it } from "vitest";
 import { BUSYBOX, clusterIn } from "../support/kubernetes.ts";
-import { IDLE, runProgram, specFor, testDaemon } from "../support/kubernetes-backend.ts";
+import {
+  exec,
+  IDLE,
+  type Session,
+  specFor,
+  startProgram,
+  testDaemon,
+} from "../support/kubernetes-backend.ts";
 import { namespaceWith, type RoleName, type Rule, readmeRules } from "../support/readme-roles.ts";
 import { eventually } from "../support/resources.ts";
 
@@ -40,12 +47,19 @@ const untilTold = async (sentence: string, namespace: string, pod: object): Prom
   const settings = { ...pod, metadata: { namespace, name: "own" }, idleTimeout: "2s" };
   const said: string[] = [];
   const wasTold = async (): Promise<boolean> => [...said, daemon.log.text()].join("\n").includes(sentence);
+  const programs: Session[] = [];
   for (const _ of ["first", "second"]) {
     const { outcome } = await daemon.connect({ pod: settings, identity: { files } });
     if (outcome.kind === "refused") said.push(outcome.refusal.message);
-    else await runProgram(outcome.environment, "true").catch((error: Error) => void said.push(error.message));
+    else {
+      await startProgram(outcome.environment, exec("true")).then(
+        (program) => programs.push(program),
+        (error: Error) => said.push(error.message),
+      );
+    }
     if (await wasTold()) return;
   }
+  await Promise.all(programs.map(({ close }) => close()));
   await daemon.leave();
   await eventually(wasTold, sentence, 30);
 };

@@ -26,7 +26,7 @@ export const conformance = (
   start: () => Promise<Started>,
   options: ConformanceOptions = {},
 ): void => {
-  describe(`conformance: ${name}`, { concurrent: options.concurrent ?? false }, () => {
+  describe(`conformance: ${name}`, () => {
     let started: Started | undefined;
     let client: SshClient | undefined;
     beforeAll(async () => {
@@ -51,7 +51,10 @@ export const conformance = (
         ...options,
       },
     };
-    for (const part of [programs, terminals, signals, files, transfers, connections]) part(subject);
+    const parts = [programs, terminals, signals, files, transfers, connections];
+    describe("clients", { concurrent: subject.options.concurrent }, () => {
+      for (const part of parts) part(subject);
+    });
   });
 };
 

@@ -13,7 +13,7 @@ import { defaults, settingsOf } from "../../src/config/schema.ts";
 import { Kubernetes } from "../../src/config/sections/kubernetes.ts";
 import { noAdditions } from "../../src/metadata.ts";
 import type { Connection as DockerConnection } from "./docker-backend.ts";
-import { BUSYBOX } from "./kubernetes.ts";
+import { BUSYBOX, IDLE, specFor } from "./kubernetes.ts";
 import { type MemoryLog, memoryLogger } from "./memory-logger.ts";
 
 export {
@@ -27,6 +27,7 @@ export {
   startProgram,
   terminal,
 } from "./docker-backend.ts";
+export { IDLE, specFor } from "./kubernetes.ts";
 
 type Raw = Readonly<Record<string, unknown>>;
 
@@ -53,16 +54,6 @@ export interface TestDaemon {
   /** The daemon ends in an orderly way. */
   readonly close: () => Promise<void>;
 }
-
-/** A pod that ends as soon as it is asked to. */
-export const IDLE = ["/bin/sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 3600 & wait $!; done"];
-
-/** A spec for the test image. */
-export const specFor = (image: string, container: Raw = {}, spec: Raw = {}) => ({
-  automountServiceAccountToken: false,
-  containers: [{ name: "shell", image, imagePullPolicy: "Never", ...container }],
-  ...spec,
-});
 
 let connections = 0;
 

@@ -1,8 +1,7 @@
 /** The whole daemon with the Kubernetes backend, and people who log in to it by key. */
 import { type Configuration, type Daemon, type DaemonOptions, startDaemon } from "./daemon.ts";
 import { generateKey, type Key } from "./keys.ts";
-import { BUSYBOX } from "./kubernetes.ts";
-import { IDLE, specFor } from "./kubernetes-backend.ts";
+import { BUSYBOX, IDLE, specFor } from "./kubernetes.ts";
 import { directory } from "./resources.ts";
 import { SshClient, type SshTarget } from "./ssh.ts";
 import { usersAuth } from "./users.ts";

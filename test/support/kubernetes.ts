@@ -16,6 +16,16 @@ import { projectRoot } from "./root.ts";
 /** Busybox with a shell and no guest agent; every cluster has it from the start. */
 export const BUSYBOX = "test.local/busybox:1";
 
+/** A pod that ends as soon as it is asked to. */
+export const IDLE = ["/bin/sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 3600 & wait $!; done"];
+
+/** A spec for the test image. */
+export const specFor = (image: string, container: object = {}, spec: object = {}) => ({
+  automountServiceAccountToken: false,
+  containers: [{ name: "shell", image, imagePullPolicy: "Never", ...container }],
+  ...spec,
+});
+
 export type Part = "apiserver" | "kubelet" | "etcd" | "containerd" | "scheduler";
 
 export interface TestCluster {

@@ -1,8 +1,11 @@
 /** Exec as a kubelet serves it: a process whose streams are channels of a WebSocket. */
 import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { constants } from "node:os";
 import type { Readable } from "node:stream";
-import { spawn as spawnInTerminal } from "@lydell/node-pty";
 import type { WebSocket } from "ws";
+import type { Libc } from "../../../src/backend/process/libc.ts";
+import { openTerminal } from "../../../src/backend/process/terminal.ts";
 
 const STDIN = 0;
 const STDOUT = 1;
@@ -11,16 +14,8 @@ const STATUS = 3;
 const RESIZE = 4;
 const CLOSE = 255;
 
-const SIGNAL_NUMBERS: Readonly<Record<string, number>> = {
-  SIGHUP: 1,
-  SIGINT: 2,
-  SIGKILL: 9,
-  SIGTERM: 15,
-  SIGUSR1: 10,
-};
-
 /** Runs what an exec request's query asks for; like a runtime it leaves the process alone when the client goes. */
-export const serveProcess = (stream: WebSocket, query: URLSearchParams): void => {
+export const serveProcess = (libc: Libc, stream: WebSocket, query: URLSearchParams): void => {
   const send = (channel: number, bytes: Uint8Array, done?: () => void): void =>
     stream.send(Buffer.concat([Uint8Array.of(channel), bytes]), done);
   const tell = (status: object): void => {
@@ -40,30 +35,52 @@ export const serveProcess = (stream: WebSocket, query: URLSearchParams): void =>
     );
   const words = query.getAll("command");
   const [file = "", ...args] = words;
-  if (query.get("tty") === "true") inTerminal(stream, file, args, send, exited);
+  if (query.get("tty") === "true") inTerminal(libc, stream, file, args, send, exited);
   else withPipes(stream, file, args, send, exited, tell);
 };
 
 type Send = (channel: number, bytes: Uint8Array, done?: () => void) => void;
 
 const inTerminal = (
+  libc: Libc,
   stream: WebSocket,
   file: string,
   args: readonly string[],
   send: Send,
   exited: (code: number) => void,
 ): void => {
-  const terminal = spawnInTerminal(file, [...args], { encoding: null });
-  terminal.onData((data) => send(STDOUT, Buffer.from(data)));
-  terminal.onExit(({ exitCode, signal }) => exited(signal ? 128 + signal : exitCode));
+  const { stdin, stdout, terminal, programEnds, handOver } = openTerminal(
+    libc,
+    { term: "", columns: 80, rows: 24, widthPixels: 0, heightPixels: 0, modes: {} },
+    undefined,
+  );
+  // Without `--wait` setsid becomes the program.
+  const child = spawn("setsid", ["--ctty", file, ...args], { stdio: [...programEnds] });
+  handOver();
+  forward(stdout, STDOUT, send);
+  const shown = once(stdout, "end");
+  child.once("exit", (code, signal) => {
+    terminal?.finish();
+    void shown.then(() => exited(statusOf(code, signal)));
+  });
   stream.on("message", (message: Buffer) => {
-    if (message[0] === STDIN) terminal.write(message.toString("utf8", 1));
+    if (message[0] === STDIN) stdin.write(message.subarray(1));
     else if (message[0] === RESIZE) {
       const { Width, Height } = JSON.parse(message.toString("utf8", 1)) as { Width: number; Height: number };
-      terminal.resize(Width, Height);
+      terminal?.resize({ columns: Width, rows: Height, widthPixels: 0, heightPixels: 0 });
     }
   });
 };
+
+const forward = (from: Readable, channel: number, send: Send): void => {
+  from.on("data", (chunk: Buffer) => {
+    from.pause();
+    send(channel, chunk, () => from.resume());
+  });
+};
+
+const statusOf = (code: number | null, signal: NodeJS.Signals | null): number =>
+  code ?? 128 + (constants.signals[signal ?? "SIGKILL"] ?? 0);
 
 const withPipes = (
   stream: WebSocket,
@@ -83,14 +100,8 @@ const withPipes = (
     }),
   );
   child.stdin.on("error", () => undefined);
-  const forward = (from: Readable, channel: number): void => {
-    from.on("data", (chunk: Buffer) => {
-      from.pause();
-      send(channel, chunk, () => from.resume());
-    });
-  };
-  forward(child.stdout, STDOUT);
-  forward(child.stderr, STDERR);
+  forward(child.stdout, STDOUT, send);
+  forward(child.stderr, STDERR, send);
   stream.on("message", (message: Buffer) => {
     if (message[0] === CLOSE && message[1] === STDIN) child.stdin.end();
     if (message[0] !== STDIN || message.length === 1) return;
@@ -101,5 +112,5 @@ const withPipes = (
     }
   });
   stream.once("close", () => child.stdin.end());
-  child.once("close", (code, signal) => exited(code ?? 128 + (SIGNAL_NUMBERS[signal ?? ""] ?? 0)));
+  child.once("close", (code, signal) => exited(statusOf(code, signal)));
 };

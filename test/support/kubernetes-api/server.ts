@@ -9,8 +9,10 @@ import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { json } from "node:stream/consumers";
 import type { V1ContainerState, V1Pod } from "@kubernetes/client-node";
+import { Effect } from "effect";
 import { onTestFinished } from "vitest";
 import { type WebSocket, WebSocketServer } from "ws";
+import { libcOnce } from "../../../src/backend/process/libc.ts";
 import { ApiError, Pods } from "./pods.ts";
 import { serveProcess } from "./processes.ts";
 
@@ -60,6 +62,7 @@ export const testApi = async (options: ApiOptions = {}): Promise<TestApi> => {
 
 /** For use by several tests. */
 export const openApi = async (options: ApiOptions = {}): Promise<TestApi> => {
+  const libc = await Effect.runPromise(libcOnce());
   const pods = new Pods();
   const requests: ApiRequest[] = [];
   const streams = new Set<WebSocket>();
@@ -92,7 +95,7 @@ export const openApi = async (options: ApiOptions = {}): Promise<TestApi> => {
     upgrader.handleUpgrade(request, socket, head, (stream) => {
       streams.add(stream);
       stream.once("close", () => streams.delete(stream));
-      serveProcess(stream, asked.query);
+      serveProcess(libc, stream, asked.query);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
