@@ -74,9 +74,10 @@ export const build = ({ say = console.error, tolerateTypeErrors = false } = {}) 
     for (const folder of shippedFolders) {
       cpSync(join(root, folder), join(fresh, folder), {
         recursive: true,
-        filter: (path) => extname(path) !== ".ts",
+        filter: (path) => extname(path) !== ".ts" && path !== join(root, page),
       });
     }
+    buildPage(join(fresh, page));
     writeFileSync(join(fresh, ".built-from"), clean ? digest : `${digest} with type errors`);
     replace(dist, fresh);
   } finally {
@@ -100,6 +101,18 @@ const replace = (folder, successor) => {
     unless(["ENOENT"], () => renameSync(folder, old));
     rmSync(old, { recursive: true, force: true });
   } while (!unless(["ENOTEMPTY", "EEXIST"], () => renameSync(successor, folder)));
+};
+
+/** The inspector's page, which a browser runs and not we. */
+const page = "src/inspect/page";
+
+const buildPage = (output) => {
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [join(root, "node_modules/vite/bin/vite.js"), "build", join(root, page), "--outDir", output],
+    { cwd: root, encoding: "utf8" },
+  );
+  if (status !== 0) throw new SetupError(`The inspector's page could not be built:\n${stdout}${stderr}`);
 };
 
 const sourceFolders = ["machines", "src"];

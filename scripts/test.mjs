@@ -70,6 +70,7 @@ const lint = () => {
   };
   const checks = {
     "tsc finds no error": tool("tsc", ["-p", "."]),
+    "tsc finds no error in the inspector's page": tool("tsc", ["-p", "src/inspect/page"]),
     "biome finds no error": tool("biome", ["check", "."]),
     "machines import xstate and each other, nothing else": machinesImportXstateAndEachOther,
     "no module leads back to itself": noCircularImports,
