@@ -1,4 +1,5 @@
 /** Configurations that cannot work are refused when the daemon starts, with what to mend. */
+import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -6,8 +7,9 @@ import { stringify } from "yaml";
 import { type Result, run } from "../support/command.ts";
 import { ENTRY } from "../support/daemon.ts";
 import { type Kdc, REALM, SERVICE, startKdc } from "../support/kdc.ts";
+import { eventually, processTree } from "../support/resources.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
-import { daemonForTest, kerberosAuth } from "./world.ts";
+import { daemonForTest, kerberosAuth, scratchOf } from "./world.ts";
 
 let kdc: Kdc;
 
@@ -70,11 +72,26 @@ it.each([
   expect(result.stderr).toContain(word);
 });
 
+/** Waits until neither the process nor its directory is there. */
+const gone = (library: number): Promise<unknown> =>
+  eventually(async () => !existsSync(`/proc/${library}`), `the process ${library} is gone`);
+
+it("a daemon that was killed leaves no library and no file behind", async () => {
+  const daemon = await daemonForTest(kerberosAuth(kdc));
+  const scratch = await scratchOf(daemon);
+  const [, library = 0] = await processTree(daemon.pid);
+  await daemon.kill9();
+  await gone(library);
+  expect(existsSync(scratch)).toBe(false);
+});
+
 it("the log tells whose keys there are, and the daemon ends with its library", async () => {
   const daemon = await daemonForTest(kerberosAuth(kdc));
   expect(await daemon.log.next("KRB_AVAILABLE", { section: "auth.gssapi.kerberos" })).toMatchObject({
     level: "info",
     details: { keytab: kdc.keytab, principals: `${SERVICE}@${REALM}` },
   });
+  const [, library = 0] = await processTree(daemon.pid);
   expect(await daemon.stop()).toEqual({ code: 0, signal: null });
+  await gone(library);
 });

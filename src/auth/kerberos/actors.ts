@@ -5,7 +5,7 @@ import { type KerberosLogin, type KerberosSession, kerberosMachine } from "../..
 import type { Failure } from "../../failure.ts";
 import { fromEffect } from "../../from-effect.ts";
 import type { Logger } from "../../log/logger.ts";
-import { type Additions, add, noAdditions } from "../../metadata.ts";
+import { type Additions, add } from "../../metadata.ts";
 import { type GssapiMessage, InteractionEnded } from "../../ssh/credentials.ts";
 import { type Attempt, PasswordRefused, provenIdentity } from "../authenticator.ts";
 import type { KerberosLogins, KerberosSource } from "./configured.ts";
@@ -168,12 +168,25 @@ export const kerberosLoginWith = (
         }),
       ),
       forwardCredentials: fromEffect(({ login, session, identity }) =>
-        sourceOf(login)
-          .library.call("takeCredentials", { session: session.number })
-          .pipe(
-            Effect.mapError(forwardingFailed),
-            Effect.map((cache) => add(identity, forwarded(sourceOf(login), cache))),
-          ),
+        Effect.gen(function* () {
+          const source = sourceOf(login);
+          const cache = yield* Effect.mapError(
+            source.library.call("takeCredentials", { session: session.number }),
+            forwardingFailed,
+          );
+          logOf(login).debug("AUTH_SUCCESSFUL", "Kerberos authentication successful", {
+            principal: session.principal?.name,
+            forwards: cache !== undefined,
+          });
+          if (cache === undefined) return identity;
+          // Every session of the connection may get an environment of its own, so this is kept until its end.
+          const { scope } = resourcesOf(login.connectionId);
+          yield* Scope.addFinalizer(
+            scope,
+            Effect.sync(() => void cache.fill(0)),
+          );
+          return add(identity, forwarded(source, cache));
+        }),
       ),
     },
     actions: {
@@ -205,14 +218,8 @@ const passwordOf = ({ credential, username }: KerberosLogin) => {
 /** The reference's: the cache, and where to find it. */
 const forwarded = (
   { options: { credentialCachePath } }: KerberosSource,
-  cache: Uint8Array | undefined,
-): Additions =>
-  cache === undefined
-    ? noAdditions
-    : {
-        ...noAdditions,
-        environment: {
-          KRB5CCNAME: { value: Redacted.make(`FILE:${credentialCachePath}`), sensitive: false },
-        },
-        files: { [credentialCachePath]: { content: Redacted.make(cache), sensitive: true } },
-      };
+  cache: Uint8Array,
+): Partial<Additions> => ({
+  environment: { KRB5CCNAME: { value: Redacted.make(`FILE:${credentialCachePath}`), sensitive: false } },
+  files: { [credentialCachePath]: { content: Redacted.make(cache), sensitive: true } },
+});

@@ -71,6 +71,7 @@ class LibraryProcess implements KerberosLibrary {
   readonly #logger: Logger;
   readonly #pending = new Map<number, Pending>();
   #child: ChildProcess | undefined;
+  #starting: Promise<ChildProcess> | undefined;
   #requests = 0;
   #sessions = 0;
   #isClosed = false;
@@ -100,7 +101,10 @@ class LibraryProcess implements KerberosLibrary {
       const request: LibraryRequest<Call> = { id, call, input };
       this.#started().then(
         (child) => child.send(request, (error) => error !== null && this.#lost(child, error.message)),
-        (error: unknown) => this.#pending.get(id)?.reject(gone(String(error))),
+        (error: unknown) => {
+          this.#pending.get(id)?.reject(gone(String(error)));
+          this.#pending.delete(id);
+        },
       );
     });
   }
@@ -116,10 +120,11 @@ class LibraryProcess implements KerberosLibrary {
     await rm(this.#scratch, { recursive: true, force: true });
   }
 
-  #starting: Promise<ChildProcess> | undefined;
-
   #started(): Promise<ChildProcess> {
-    this.#starting ??= this.#start();
+    this.#starting ??= this.#start().catch((error: unknown) => {
+      this.#starting = undefined;
+      throw error;
+    });
     return this.#starting;
   }
 
