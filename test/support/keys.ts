@@ -31,11 +31,12 @@ export const generateKey = async (
 ): Promise<Key> => {
   const file = join(directory, name);
   await must("ssh-keygen", [
-    ...["-q", "-t", type, "-N", passphrase, "-C", "", "-f", file],
+    // Some keys that end without a comment and without padding are taken for broken by paramiko.
+    ...["-q", "-t", type, "-N", passphrase, "-C", "comment", "-f", file],
     ...(bits === undefined ? [] : ["-b", String(bits)]),
     ...(format === undefined ? [] : ["-m", format]),
   ]);
-  const publicKey = (await readFile(`${file}.pub`, "utf8")).trim();
+  const publicKey = (await readFile(`${file}.pub`, "utf8")).split(" ", 2).join(" ");
   const { stdout } = await must("ssh-keygen", ["-l", "-f", `${file}.pub`]);
   return {
     file,
