@@ -1,8 +1,10 @@
 /** Clients that break the protocol, or speak it to no good end, against the running daemon. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { Message } from "../../../src/ssh/wire.ts";
+import { run } from "../../support/command.ts";
 import { everything, rawSocket } from "../../support/sockets.ts";
-import { WireClient } from "../../support/wire-client.ts";
+import { SshClient } from "../../support/ssh.ts";
+import { PASSWORD, WireClient } from "../../support/wire-client.ts";
 import {
   echo,
   expectMemoryBack,
@@ -136,5 +138,24 @@ describe("a command", () => {
 
   it("with NUL is refused", async () => {
     expect((await exec("echo one\0two")).isGranted).toBe(false);
+  });
+
+  // As programs get it: one argument of Linux holds 128 KB. OpenSSH's client passes on what it is given.
+  const half = `"$(head -c 131000 /dev/zero | tr '\\0' x)"`;
+
+  it("of 256 KB ends the connection of OpenSSH's client with a sentence", async () => {
+    await using ssh = await SshClient.to(daemon.target({ username: "well", password: PASSWORD }));
+    const result = await run("sh", ["-c", `${ssh.commandLine()} echo ${half} ${half}`], ssh.surroundings);
+    expect(result).toMatchObject({ code: 255, stdout: "" });
+    expect(result.stderr).toContain("Your SSH client sent something that this server does not understand.");
+    const { details } = await daemon.log.next("SSH_DECODE_FAILED", { username: "well" });
+    expect(details.error).toContain("Bad packet length");
+    await daemon.log.next("SSH_DISCONNECTED", { connectionId: details.connectionId ?? "" });
+  });
+
+  it("of 30 KB runs", async () => {
+    await using ssh = await SshClient.to(daemon.target({ username: "well", password: PASSWORD }));
+    const { stdout } = await ssh.run(`echo ${"x".repeat(30_000)} | wc -c`);
+    expect(stdout.trim()).toBe("30001");
   });
 });
