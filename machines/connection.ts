@@ -2,23 +2,34 @@
  * One SSH connection, from the socket to its last byte: who is it, may they come in, what do they get, where do
  * their programs run, and why did it end. A reader of this file should understand the product.
  */
-import { assign, type ErrorActorEvent, not, sendParent, sendTo, setup } from "xstate";
+import { assign, not, sendParent, sendTo, setup } from "xstate";
+import { type AuthenticationOutcome, authenticationMachine } from "./authentication.ts";
 import {
-  type AuthenticationAbandoned,
-  type AuthenticationOutcome,
-  type AuthenticationRequested,
-  authenticationMachine,
-  type IdentityVerified,
-  type InteractionBegan,
-} from "./authentication.ts";
+  backendMissing,
+  type ConnectionAdmitted,
+  type ConnectionContext,
+  type ConnectionEnded,
+  type ConnectionEvent,
+  type ConnectionInput,
+  channelOf,
+  type DisconnectReason,
+  farewell,
+  graceExpired,
+  type IdentityOfConnection,
+  identityOf,
+  lineOf,
+  provisioningOf,
+  releaseTimedOut,
+  type SessionRequestOfConnection,
+  sessionId,
+  sessionsOf,
+  shuttingDown,
+} from "./connection-facts.ts";
 import { dockerMachine } from "./docker.ts";
 import {
-  type AuthenticationMethod,
   type BackendName,
-  type Environment,
   type Identity,
   type LogLine,
-  type Provisioning,
   type ProvisioningOutcome,
   type Refusal,
   refusalOf,
@@ -27,181 +38,8 @@ import {
 import { kubernetesMachine } from "./kubernetes.ts";
 import { processMachine } from "./process.ts";
 import { required, requiredAction, requiredGuard } from "./required.ts";
-import { type SessionEnded, type SessionRequest, sessionMachine } from "./session.ts";
+import { sessionMachine } from "./session.ts";
 import { sshProxyMachine } from "./sshproxy.ts";
-
-export interface ConnectionInput {
-  readonly connectionId: string;
-  /** `address:port` of the client. */
-  readonly remoteAddress: string;
-  readonly methods: readonly AuthenticationMethod[];
-  /** Those of the methods that are for Kerberos to decide. */
-  readonly kerberosMethods: readonly AuthenticationMethod[];
-  readonly attemptLimit: number;
-  /** Whether an authorization webhook is configured. */
-  readonly authorizes: boolean;
-  /** Everything before a granted login has to fit into this. */
-  readonly loginGraceMillis: number;
-  /** The same from where a person is asked to log in with a browser. */
-  readonly interactiveGraceMillis: number;
-  /** How long refused sessions may take to read why, and a client to close a channel. */
-  readonly closeTimeoutMillis: number;
-  /** How long giving resources back may take before the connection ends without it. */
-  readonly releaseTimeoutMillis: number;
-}
-
-export interface ConnectionContext extends ConnectionInput {
-  readonly clientVersion: string;
-  readonly identity: Identity | undefined;
-  readonly settings: Settings | undefined;
-  readonly environment: Environment | undefined;
-  /** Numbers of the open session channels; the actor of channel 3 is `session-3`. */
-  readonly sessions: readonly number[];
-  readonly refusal: Refusal | undefined;
-}
-
-export type ConnectionEvent =
-  /** Version strings and keys have been exchanged (RFC 4253). */
-  | { readonly type: "handshake.completed"; readonly clientVersion: string; readonly algorithms: string }
-  | AuthenticationRequested
-  | AuthenticationAbandoned
-  | InteractionBegan
-  | IdentityVerified
-  | { readonly type: "session.opened"; readonly channel: number }
-  | { readonly type: "session.requested"; readonly channel: number; readonly request: SessionRequest }
-  | { readonly type: "session.closed"; readonly channel: number }
-  | SessionEnded
-  /** The environment is gone while the connection lives: an Engine, API server or upstream was lost. */
-  | { readonly type: "environment.lost"; readonly refusal: Refusal }
-  | { readonly type: "peer.disconnected" }
-  /** The client broke the protocol, stopped answering, or its socket failed. */
-  | { readonly type: "peer.failed"; readonly refusal: Refusal }
-  /** The daemon is stopping: the connection may finish, but not for longer than its daemon waits. */
-  | { readonly type: "drain.requested"; readonly notice: string }
-  /** The daemon's patience or an administrator's has ended. */
-  | { readonly type: "disconnect.requested"; readonly refusal: Refusal }
-  /** An actor of this connection threw: a bug of ours, which ends this connection and no other. */
-  | ErrorActorEvent;
-
-/** What the daemon hears when a login was granted: the connection no longer counts against `ssh.maxStartups`. */
-export interface ConnectionAdmitted {
-  readonly type: "connection.admitted";
-  readonly connectionId: string;
-}
-
-/** What the daemon hears when a connection is closed and has given everything back. */
-export interface ConnectionEnded {
-  readonly type: "connection.ended";
-  readonly connectionId: string;
-}
-
-/** RFC 4253 section 11.1, by name. */
-export type DisconnectReason =
-  | "byApplication"
-  | "noMoreAuthMethodsAvailable"
-  | "protocolError"
-  | "keyExchangeFailed"
-  | "connectionLost";
-
-interface IdentityOfConnection {
-  readonly connectionId: string;
-  readonly identity: Identity;
-}
-
-const identityOf = ({ connectionId, identity }: ConnectionContext): IdentityOfConnection => {
-  if (identity === undefined) throw new Error("nobody has proven who they are");
-  return { connectionId, identity };
-};
-
-const provisioningOf = (context: ConnectionContext): Provisioning => {
-  if (context.settings === undefined) throw new Error("the connection has no configuration");
-  return { ...identityOf(context), settings: context.settings };
-};
-
-const graceExpired = (loginGraceMillis: number): Refusal => ({
-  code: "SSH_LOGIN_GRACE_EXPIRED",
-  level: "notice",
-  userMessage: "Logging in took too long. Please connect again.",
-  message: "The client did not log in within the grace time",
-  details: { loginGraceSeconds: loginGraceMillis / 1000 },
-});
-
-const shuttingDown: Refusal = {
-  code: "SSH_SHUTTING_DOWN",
-  level: "info",
-  userMessage: "The server is shutting down. Please connect again in a moment.",
-  message: "The connection was closed because the daemon stops",
-  details: {},
-};
-
-const backendMissing = ({ settings }: ConnectionContext): Refusal => ({
-  code: "BACKEND_CONFIG_ERROR",
-  level: "error",
-  userMessage: "Your environment is not configured correctly. Please ask your administrator.",
-  message: "The configured backend is not available",
-  details: { backend: settings?.backend ?? "" },
-});
-
-const releaseTimedOut = ({ releaseTimeoutMillis }: ConnectionContext): Refusal => ({
-  code: "SSH_RELEASE_FAILED",
-  level: "error",
-  userMessage: "",
-  message: "Giving back what the connection used took too long",
-  details: { releaseTimeoutSeconds: releaseTimeoutMillis / 1000 },
-});
-
-/** A line about a connection carries who it is about. */
-const lineOf = ({ connectionId, identity }: ConnectionContext, { details, ...line }: LogLine) => ({
-  connectionId,
-  line: {
-    ...line,
-    details: {
-      ...details,
-      username: identity?.username,
-      authenticatedUsername: identity?.authenticatedUsername,
-    },
-  },
-});
-
-const farewell = ({ connectionId, refusal }: ConnectionContext) => ({
-  connectionId,
-  reason: disconnectReasonOf(refusal),
-  text: refusal?.userMessage ?? "",
-});
-
-const disconnectReasonOf = (refusal: Refusal | undefined): DisconnectReason => {
-  switch (refusal?.code) {
-    case "AUTH_FAILED":
-      return "noMoreAuthMethodsAvailable";
-    case "SSH_DECODE_FAILED":
-      return "protocolError";
-    case "SSH_HANDSHAKE_FAILED":
-      return "keyExchangeFailed";
-    case "SSH_KEEPALIVE_NORESP":
-      return "connectionLost";
-    default:
-      return "byApplication";
-  }
-};
-
-interface SessionRequestOfConnection {
-  readonly connectionId: string;
-  readonly settings: Settings;
-  /** How many sessions are open. */
-  readonly open: number;
-}
-
-const sessionsOf = (context: ConnectionContext): SessionRequestOfConnection => ({
-  ...provisioningOf(context),
-  open: context.sessions.length,
-});
-
-const channelOf = (event: ConnectionEvent): number => {
-  if (!("channel" in event)) throw new Error(`${event.type} names no channel`);
-  return event.channel;
-};
-
-const sessionId = (channel: number): string => `session-${channel}`;
 
 const connection = setup({
   types: {

@@ -3,12 +3,8 @@
  * touching another, and stops in order.
  */
 import { assign, type ErrorActorEvent, setup } from "xstate";
-import {
-  type ConnectionAdmitted,
-  type ConnectionEnded,
-  type ConnectionInput,
-  connectionMachine,
-} from "./connection.ts";
+import { connectionMachine } from "./connection.ts";
+import type { ConnectionAdmitted, ConnectionEnded, ConnectionInput } from "./connection-facts.ts";
 import { type LogLine, type Refusal, refusalOf } from "./facts.ts";
 import { requiredAction } from "./required.ts";
 import { type ServiceReport, serviceMachine } from "./service.ts";

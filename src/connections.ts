@@ -1,6 +1,6 @@
 /** What is open for each live connection, found by its id: machines carry the id, sources look up the rest. */
 import { Effect, Exit, Scope } from "effect";
-import type { ConnectionEvent } from "../machines/connection.ts";
+import type { ConnectionEvent } from "../machines/connection-facts.ts";
 import { refusalOf } from "../machines/facts.ts";
 import type { ConnectionResources } from "./backend/backend.ts";
 import type { Failure } from "./failure.ts";

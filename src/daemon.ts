@@ -1,7 +1,7 @@
 /** Puts sources into the daemon machine and starts the root actor: the one place where deciding and doing meet. */
 import { Duration, Effect, Fiber, type Scope } from "effect";
 import { type ActorRefFrom, createActor, type EventObject, fromCallback, type InspectionEvent } from "xstate";
-import type { ConnectionEvent } from "../machines/connection.ts";
+import type { ConnectionEvent } from "../machines/connection-facts.ts";
 import { type DaemonInput, type DaemonOutcome, daemonMachine } from "../machines/daemon.ts";
 import { type AuthenticationMethod, type Refusal, refusalOf } from "../machines/facts.ts";
 import { type ServiceEvent, type ServiceInput, serviceMachine } from "../machines/service.ts";

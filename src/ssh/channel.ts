@@ -1,6 +1,6 @@
 /** One session channel of a client (RFC 4254 sections 5 and 6): its requests, its streams and its end. */
 import type { Writable } from "node:stream";
-import type { ConnectionEvent } from "../../machines/connection.ts";
+import type { ConnectionEvent } from "../../machines/connection-facts.ts";
 import type { Exit } from "../../machines/facts.ts";
 import type { SessionRequest } from "../../machines/session.ts";
 import type { Logger } from "../log/logger.ts";

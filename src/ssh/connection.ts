@@ -4,7 +4,7 @@
  */
 import type { Socket } from "node:net";
 import type { Negotiated } from "ssh2/lib/protocol/Protocol.js";
-import type { ConnectionEvent, DisconnectReason } from "../../machines/connection.ts";
+import type { ConnectionEvent, DisconnectReason } from "../../machines/connection-facts.ts";
 import type { AuthenticationMethod, Exit, Refusal } from "../../machines/facts.ts";
 import type { Logger } from "../log/logger.ts";
 import { Channels } from "./channels.ts";

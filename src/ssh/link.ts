@@ -3,7 +3,7 @@
  * its actions come in as the methods below. Bytes go through `ChannelStreams` and past everything else.
  */
 import type { Duplex, Writable } from "node:stream";
-import type { DisconnectReason } from "../../machines/connection.ts";
+import type { DisconnectReason } from "../../machines/connection-facts.ts";
 import type { AuthenticationMethod, Exit } from "../../machines/facts.ts";
 
 /**

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { createServer, type Server, type Socket } from "node:net";
 import { Duration, Effect, type Scope } from "effect";
-import type { ConnectionEvent } from "../../machines/connection.ts";
+import type { ConnectionEvent } from "../../machines/connection-facts.ts";
 import { formatListenAddress } from "../config/codecs.ts";
 import type { Ssh } from "../config/sections/ssh.ts";
 import { type Failure, failure } from "../failure.ts";

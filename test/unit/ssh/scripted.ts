@@ -7,7 +7,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { Effect, Exit, Redacted, Schema, Scope } from "effect";
 import { onTestFinished } from "vitest";
 import type { AuthenticationRequested } from "../../../machines/authentication.ts";
-import type { ConnectionEvent } from "../../../machines/connection.ts";
+import type { ConnectionEvent } from "../../../machines/connection-facts.ts";
 import type { Program, Exit as ProgramExit } from "../../../machines/facts.ts";
 import type { SessionRequest } from "../../../machines/session.ts";
 import { Ssh } from "../../../src/config/sections/ssh.ts";
