@@ -43,6 +43,12 @@ export class Observed implements Disposable {
     this.#watcher = watch(file, () => this.#read());
   }
 
+  /** How many steps there are by now. */
+  count(): number {
+    this.#read();
+    return this.steps.length;
+  }
+
   /** The first step from `from` on that is as wanted; waits for it. */
   async waitFor(
     wanted: (step: Step) => boolean,

@@ -40,7 +40,7 @@ export interface Walk<W extends AsyncDisposable> {
   readonly daemon: (world: W) => Promise<ObservedDaemon>;
   /** Begins what makes the machine's actor; default is that the daemon's start does. */
   readonly begin?: (world: W, daemon: ObservedDaemon) => unknown;
-  /** Which of the steps is the first of the actor that is walked; default is the first of this machine. */
+  /** Which actor is walked, by its first step; default is the first of this machine that begins. */
   readonly isSubject?: (step: Step, world: W) => boolean;
   /** One look for each state in which the machine can rest. */
   readonly looks: Readonly<Record<string, Look<W>>>;
@@ -102,12 +102,12 @@ const follow = async <W extends AsyncDisposable>(
   for (const { cause } of path.steps) await causeOf(cause).arrange?.(world);
   const daemon = await walk.daemon(world);
   const { observed } = daemon;
-  const before = walk.begin === undefined ? 0 : observed.steps.length;
+  const before = walk.begin === undefined ? 0 : observed.count();
   await walk.begin?.(world, daemon);
   const isSubject = walk.isSubject ?? (() => true);
   let at = await observed.waitFor(
-    (step) => step.machine === machine.id && isSubject(step, world),
-    `the first of ${machine.id}`,
+    (step) => step.machine === machine.id && step.event === "xstate.init" && isSubject(step, world),
+    `the beginning of ${machine.id}`,
     before,
   );
   const { actor } = observed.steps[at] as Step;
