@@ -66,6 +66,11 @@ model       docker.io              dockerd
 model       docker-registry        docker-registry
 model       busybox-static         /bin/busybox
 model       iptables               iptables
+model       openssh-server         /usr/sbin/sshd
+model       python3-gssapi         /usr/lib/python3/dist-packages/gssapi
+model       krb5-kdc               krb5kdc
+model       krb5-admin-server      kadmin.local
+model       krb5-user              kinit
 '
 
 check=false

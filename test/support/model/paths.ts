@@ -119,20 +119,18 @@ export const pathsThrough = (options: ModelOptions): readonly ModelPath[] => {
   );
 };
 
+/** Those that take the most new transitions for each event that has to be caused, one after another. */
 const fewest = (paths: readonly ModelPath[]): readonly ModelPath[] => {
   const chosen: ModelPath[] = [];
   const covered = new Set<string>();
-  const gain = ({ steps }: ModelPath): number =>
-    new Set(steps.flatMap(({ transitions }) => transitions).filter((id) => !covered.has(id))).size;
+  const worthOf = ({ steps }: ModelPath): number =>
+    new Set(steps.flatMap(({ transitions }) => transitions).filter((id) => !covered.has(id))).size /
+    Math.max(1, steps.length);
   for (;;) {
-    const best = paths
-      .map((path) => ({ path, gain: gain(path) }))
-      .reduce((one, other) =>
-        other.gain > one.gain || (other.gain === one.gain && other.path.steps.length < one.path.steps.length)
-          ? other
-          : one,
-      );
-    if (best.gain === 0) return chosen;
+    const [best] = paths
+      .map((path) => ({ path, worth: worthOf(path) }))
+      .sort((one, other) => other.worth - one.worth || one.path.steps.length - other.path.steps.length);
+    if (best === undefined || best.worth === 0) return chosen;
     chosen.push(best.path);
     for (const id of best.path.steps.flatMap(({ transitions }) => transitions)) covered.add(id);
   }

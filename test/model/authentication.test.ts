@@ -1,0 +1,275 @@
+/** Walks machines/authentication.ts: a client that does what it is told, webhooks, a real OpenID Connect provider and a real KDC. */
+import { afterAll, beforeAll, expect } from "vitest";
+import { type AuthenticationContext, authenticationMachine } from "../../machines/authentication.ts";
+import type { Credential } from "../../machines/facts.ts";
+import { Message, message, Reader, string } from "../../src/ssh/wire.ts";
+import { linkIn, userCodeIn } from "../support/browser-login.ts";
+import { gssapiInitiator } from "../support/gssapi-initiator.ts";
+import { type Kdc, startKdc, type Tickets } from "../support/kdc.ts";
+import { type LoginWorld, loginWorld } from "../support/model/login.ts";
+import { type ObservedDaemon, startObserved } from "../support/model/observed.ts";
+import { askingPortal, firstThen, openPortal, type Portal } from "../support/model/portal.ts";
+import { done, fails, REFUSAL, walk } from "../support/model/walk.ts";
+import {
+  approveDevice,
+  CLIENT_ID,
+  CLIENT_SECRET,
+  type OidcProvider,
+  startOidcProvider,
+} from "../support/oidc-provider.ts";
+import { answer } from "../support/webhook-server.ts";
+import { ed25519Key, PASSWORD, signedRequest, type UserKey, WireClient } from "../support/wire-client.ts";
+
+/** Kerberos V5 (RFC 1964 section 1), as DER. */
+const KERBEROS = Buffer.from("06092a864886f712010202", "hex");
+const ATTEMPTS = 6;
+const METHODS = ["publickey", "keyboard-interactive", "password", "gssapi-with-mic"];
+
+interface AuthenticationWorld extends LoginWorld {
+  readonly key: UserKey;
+  client: WireClient;
+  spoilsSignatures: boolean;
+}
+
+let portal: Portal;
+let provider: OidcProvider;
+let kdc: Kdc;
+let tickets: Tickets;
+let shared: ObservedDaemon;
+
+beforeAll(async () => {
+  portal = await openPortal();
+  provider = await startOidcProvider();
+  provider.amend("/device/auth", { interval: 0.2 });
+  kdc = await startKdc({ users: { jane: "secret" } });
+  tickets = await kdc.kinit("jane");
+  const { auth, ...sections } = askingPortal(portal);
+  shared = await startObserved({
+    config: {
+      ...sections,
+      auth: {
+        ...auth,
+        keyboardInteractive: {
+          method: "oauth2",
+          oauth2: {
+            provider: "oidc",
+            clientId: CLIENT_ID,
+            clientSecret: CLIENT_SECRET,
+            oidc: { url: `${provider.issuer}/`, extraScopes: ["email"], enforceScopes: true },
+          },
+        },
+        gssapi: {
+          method: "kerberos",
+          kerberos: { keytab: kdc.keytab, configPath: kdc.configPath, enforceUsername: false },
+        },
+      },
+      backend: "process",
+    },
+  });
+});
+afterAll(async () => {
+  await shared[Symbol.asyncDispose]();
+  await kdc[Symbol.asyncDispose]();
+  await provider[Symbol.asyncDispose]();
+  await portal[Symbol.asyncDispose]();
+});
+
+const requested = (method: string, credential?: Partial<Credential>) => ({
+  type: "authentication.requested",
+  username: "walker",
+  method,
+  credential: credential && { method, ...credential },
+});
+
+const ask = (
+  { client, username }: AuthenticationWorld,
+  method: string,
+  ...fields: Parameters<typeof message>[1][]
+) => client.send(Message.USERAUTH_REQUEST, username, "ssh-connection", method, ...fields);
+
+/** Types of the messages that came. */
+const received = ({ client }: AuthenticationWorld) =>
+  expect.poll(() => client.received.map(([type]) => type ?? 0), { timeout: 20_000 });
+
+/** What a person is asked: only the instruction is of interest. */
+const questionOf = async ({ client }: AuthenticationWorld) => {
+  for (;;) {
+    // SSH_MSG_USERAUTH_PK_OK has the same number.
+    const payload = await client.next(Message.USERAUTH_INFO_REQUEST);
+    const reader = new Reader(payload);
+    reader.string();
+    const instruction = reader.string().toString();
+    if (instruction.includes("http")) return { instruction };
+  }
+};
+
+/** Reads the code, says so, and does with it in a browser what a person does. */
+const browse = async (world: AuthenticationWorld, grants?: readonly string[]): Promise<void> => {
+  const question = await questionOf(world);
+  world.client.send(Message.USERAUTH_INFO_RESPONSE, { uint32: 0 });
+  await approveDevice(linkIn(question), userCodeIn(question), grants === undefined ? {} : { grants });
+};
+
+const provideTicket = async ({ client, username }: AuthenticationWorld): Promise<void> => {
+  await using initiator = gssapiInitiator(tickets);
+  await client.next(Message.USERAUTH_GSSAPI_RESPONSE);
+  client.send(Message.USERAUTH_GSSAPI_TOKEN, await initiator.begin());
+  const reply = new Reader(await client.next(Message.USERAUTH_GSSAPI_TOKEN)).string();
+  await initiator.step(reply);
+  const request = message(Message.USERAUTH_REQUEST, username, "ssh-connection", "gssapi-with-mic");
+  const mic = await initiator.sign(Buffer.concat([string(client.sessionId), request]));
+  client.send(Message.USERAUTH_GSSAPI_MIC, mic);
+};
+
+/** A webhook was asked about the user. */
+const asks =
+  (path: string) =>
+  ({ username }: AuthenticationWorld) =>
+    expect.poll(() => portal.asked(username), { timeout: 20_000 }).toContain(path);
+
+walk<AuthenticationWorld>("authentication", {
+  input: {
+    connectionId: "",
+    methods: METHODS,
+    kerberosMethods: ["gssapi-with-mic"],
+    attemptLimit: ATTEMPTS,
+  },
+  key: ({ failures, attempt, acceptableKeys, identity, refusal }: AuthenticationContext) => [
+    failures,
+    attempt?.credential,
+    Object.keys(acceptableKeys),
+    identity !== undefined,
+    refusal?.userMessage,
+  ],
+  causes: {
+    "a password": {
+      event: requested("password", {}),
+      cause: (world) => ask(world, "password", false, PASSWORD),
+    },
+    "the password is right": { event: done(authenticationMachine, "authentication.checkingPassword", {}) },
+    "the parent lets the user in": { event: { type: "login.granted" } },
+    "the parent does not let the user in": {
+      event: { type: "login.refused", refusal: { ...REFUSAL, userMessage: "You may not." } },
+      arrange: ({ answers }) => {
+        answers.authorization = firstThen(answer({ success: false }), answers.authorization);
+      },
+    },
+    "the password is wrong": {
+      event: fails(authenticationMachine, "authentication.checkingPassword", {
+        ...REFUSAL,
+        userMessage: "Wrong.",
+      }),
+      arrange: ({ answers }) => {
+        answers.password = firstThen(answer({ success: false }), answers.password);
+      },
+    },
+    "a question for the methods": { event: requested("none"), cause: (world) => ask(world, "none") },
+    "an unknown method": {
+      event: requested("hostbased"),
+      cause: (world) => ask(world, "hostbased", "ssh-ed25519", "", "client", "root", ""),
+    },
+    "a key": {
+      event: requested("publickey", { fingerprint: "key", signed: false }),
+      cause: (world) => ask(world, "publickey", false, world.key.type, world.key.blob),
+    },
+    "a key with a signature": {
+      event: requested("publickey", { fingerprint: "key", signed: true }),
+      cause: ({ client, username, key, spoilsSignatures }) => {
+        const request = signedRequest(client.sessionId, username, key);
+        const last = request.length - 1;
+        if (spoilsSignatures) request[last] = (request[last] ?? 0) ^ 1;
+        client.sendRaw(request);
+      },
+    },
+    "the key would do": { event: done(authenticationMachine, "authentication.askingForKey", {}) },
+    "nobody knows the key": {
+      event: fails(authenticationMachine, "authentication.askingForKey"),
+      arrange: ({ answers }) => {
+        answers.publicKey = firstThen(answer({ success: false }), answers.publicKey);
+      },
+    },
+    "the signature is right": { event: done(authenticationMachine, "authentication.verifyingSignature") },
+    "the signature is wrong": {
+      event: fails(authenticationMachine, "authentication.verifyingSignature"),
+      arrange: (world) => {
+        world.spoilsSignatures = true;
+      },
+    },
+    "a login with a browser": {
+      event: requested("keyboard-interactive", {}),
+      cause: (world) => ask(world, "keyboard-interactive", "", ""),
+    },
+    "everything is granted in the browser": {
+      event: done(authenticationMachine, "authentication.askingPerson", { kind: "granted", identity: {} }),
+      cause: (world) => browse(world),
+    },
+    "a permission is not granted in the browser": {
+      event: done(authenticationMachine, "authentication.askingPerson", {
+        kind: "refused",
+        refusal: { ...REFUSAL, userMessage: "Grant it." },
+      }),
+      cause: (world) => browse(world, ["openid"]),
+    },
+    "a login by Kerberos": {
+      event: requested("gssapi-with-mic", {}),
+      cause: (world) => ask(world, "gssapi-with-mic", { uint32: 1 }, KERBEROS),
+    },
+    "the ticket is right": {
+      event: done(authenticationMachine, "authentication.askingKerberos", { kind: "granted", identity: {} }),
+      cause: provideTicket,
+    },
+    "the client gives its ticket up": {
+      event: done(authenticationMachine, "authentication.askingKerberos", {
+        kind: "refused",
+        refusal: { ...REFUSAL, userMessage: "Try again." },
+      }),
+      cause: async ({ client }) => {
+        await client.next(Message.USERAUTH_GSSAPI_RESPONSE);
+        client.send(Message.USERAUTH_GSSAPI_ERRTOK, "");
+      },
+    },
+    "the client begins another attempt": {
+      event: { type: "authentication.abandoned" },
+      cause: async (world) => {
+        await world.client.next(Message.USERAUTH_INFO_REQUEST, Message.USERAUTH_GSSAPI_RESPONSE);
+        ask(world, "none");
+      },
+    },
+  },
+  world: async () =>
+    Object.assign(loginWorld(portal), {
+      key: ed25519Key(),
+      // It is there once the walk begins.
+      client: undefined as unknown as WireClient,
+      spoilsSignatures: false,
+    }),
+  daemon: async () => shared,
+  begin: async (world, daemon) => {
+    world.client = await WireClient.connect(daemon);
+    await world.client.beginAuthentication();
+  },
+  looks: {
+    "authentication.awaitingRequest": async (world) => {
+      const answers = [Message.SERVICE_ACCEPT, Message.USERAUTH_FAILURE, Message.USERAUTH_PK_OK];
+      const last = () => world.client.received.at(-1)?.[0];
+      await expect.poll(last, { timeout: 20_000 }).toSatisfy((type) => answers.includes(type as never));
+    },
+    "authentication.checkingPassword": asks("/password"),
+    "authentication.askingForKey": asks("/pubkey"),
+    "authentication.verifyingSignature": asks("/pubkey"),
+    "authentication.askingPerson": (world) => received(world).toContain(Message.USERAUTH_INFO_REQUEST),
+    "authentication.askingKerberos": (world) => received(world).toContain(Message.USERAUTH_GSSAPI_RESPONSE),
+    "authentication.awaitingVerdict": asks("/authz"),
+    "authentication.granted": (world) => received(world).toContain(Message.USERAUTH_SUCCESS),
+    "authentication.refused": async ({ client }) => {
+      const { text } = await client.disconnection();
+      expect(text).toContain("Too many failed attempts to log in.");
+    },
+  },
+  unreached: {
+    "authentication.askingPerson|xstate.error.actor.0.authentication.askingPerson|0":
+      "the machine of logins with a browser ends with a refusal whatever happens; an error would be a bug",
+    "authentication.askingKerberos|xstate.error.actor.0.authentication.askingKerberos|0":
+      "the machine of Kerberos ends with a refusal whatever happens; an error would be a bug",
+  },
+});
