@@ -148,11 +148,6 @@ walk<SessionWorld>("session", {
       },
       cause: ({ gate }) => gate.open(),
     },
-    "the environment is lost": {
-      event: { type: "environment.refused", refusal: REFUSAL },
-      when: (snapshot) => snapshot.matches({ active: "running" }),
-      cause: ({ gate }) => gate.cut(),
-    },
     "a signal": {
       event: { type: "signal.requested", signal: ALLOWED.signal },
       when: runs("exec"),
@@ -212,6 +207,8 @@ walk<SessionWorld>("session", {
     },
   },
   unreached: {
+    "session.active|environment.refused|0":
+      "losing the environment ends its programs as well, and whichever is heard of first decides",
     "session.active|xstate.error.actor.program|0":
       "the source reports what fails as an event; that it throws itself would be a bug",
   },
