@@ -133,12 +133,18 @@ export class Pods {
   }
 }
 
+const phaseOf = ({ running, terminated }: V1ContainerState): string => {
+  if (running !== undefined) return "Running";
+  if (terminated === undefined) return "Pending";
+  return terminated.exitCode === 0 ? "Succeeded" : "Failed";
+};
+
 const withState = (pod: V1Pod, state: V1ContainerState, restarts = 0): V1Pod => {
   const isRunning = state.running !== undefined;
   return {
     ...pod,
     status: {
-      phase: isRunning ? "Running" : state.terminated === undefined ? "Pending" : "Failed",
+      phase: phaseOf(state),
       conditions: [{ type: "Ready", status: isRunning ? "True" : "False" }],
       containerStatuses: (pod.spec?.containers ?? []).map(({ name, image = "" }) => ({
         name,

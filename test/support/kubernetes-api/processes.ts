@@ -14,15 +14,23 @@ const STATUS = 3;
 const RESIZE = 4;
 const CLOSE = 255;
 
-/** Runs what an exec request's query asks for; like a runtime it leaves the process alone when the client goes. */
-export const serveProcess = (libc: Libc, stream: WebSocket, query: URLSearchParams): void => {
+export interface Served {
+  readonly words: readonly string[];
+  readonly terminal: boolean;
+  /** Called with the exit status before the client is told. */
+  readonly ended: (code: number) => void;
+}
+
+/** Runs a program behind a stream; like a runtime it leaves the process alone when the client goes. */
+export const serveProcess = (libc: Libc, stream: WebSocket, { words, terminal, ended }: Served): void => {
   const send = (channel: number, bytes: Uint8Array, done?: () => void): void =>
     stream.send(Buffer.concat([Uint8Array.of(channel), bytes]), done);
   const tell = (status: object): void => {
     send(STATUS, Buffer.from(JSON.stringify({ metadata: {}, ...status })));
     stream.close(1000);
   };
-  const exited = (code: number): void =>
+  const exited = (code: number): void => {
+    ended(code);
     tell(
       code === 0
         ? { status: "Success" }
@@ -33,9 +41,9 @@ export const serveProcess = (libc: Libc, stream: WebSocket, query: URLSearchPara
             details: { causes: [{ reason: "ExitCode", message: String(code) }] },
           },
     );
-  const words = query.getAll("command");
+  };
   const [file = "", ...args] = words;
-  if (query.get("tty") === "true") inTerminal(libc, stream, file, args, send, exited);
+  if (terminal) inTerminal(libc, stream, file, args, send, exited);
   else withPipes(stream, file, args, send, exited, tell);
 };
 

@@ -27,6 +27,8 @@ export interface ApiRequest {
   readonly name: string;
   readonly query: URLSearchParams;
   readonly authorization: string | undefined;
+  /** What was sent; missing for requests that send nothing. */
+  readonly body?: unknown;
 }
 
 export interface ApiOptions {
@@ -95,7 +97,15 @@ export const openApi = async (options: ApiOptions = {}): Promise<TestApi> => {
     upgrader.handleUpgrade(request, socket, head, (stream) => {
       streams.add(stream);
       stream.once("close", () => streams.delete(stream));
-      serveProcess(libc, stream, asked.query);
+      serveProcess(libc, stream, {
+        words: asked.resource === "pods/attach" ? commandOf(pods, asked) : asked.query.getAll("command"),
+        terminal: asked.query.get("tty") === "true",
+        ended: (exitCode) => {
+          // A container ends with its own program.
+          if (asked.resource === "pods/attach")
+            pods.setState(asked.namespace, asked.name, { terminated: { exitCode } });
+        },
+      });
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -113,6 +123,13 @@ export const openApi = async (options: ApiOptions = {}): Promise<TestApi> => {
     close,
   };
 };
+
+/** A container's own program begins when somebody is attached. Of `$$` one is left, as in Kubernetes. */
+const commandOf = (pods: Pods, { namespace, name, query }: ApiRequest): readonly string[] =>
+  (
+    pods.get(namespace, name).spec?.containers.find((container) => container.name === query.get("container"))
+      ?.command ?? []
+  ).map((word) => word.replaceAll("$$", () => "$"));
 
 const protocolOf = (offered: Set<string>, best: Protocol): string | false =>
   offered.has(best) ? best : offered.has("v4.channel.k8s.io") ? "v4.channel.k8s.io" : false;
@@ -148,8 +165,8 @@ const answer = async (
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> => {
-  const asked = parse(request);
   const body = ["POST", "PATCH", "DELETE"].includes(request.method ?? "") ? await json(request) : undefined;
+  const asked = { ...parse(request), body };
   serving.requests.push(asked);
   const trouble = serving.meddle(asked);
   if (trouble === "hang") return;
