@@ -12,6 +12,7 @@ import type {
 import type {
   AuthenticationMethod,
   Environment,
+  Forwarding,
   Identity,
   LogLine,
   Provisioning,
@@ -61,6 +62,8 @@ export type ConnectionEvent =
   | { readonly type: "session.requested"; readonly channel: number; readonly request: SessionRequest }
   | { readonly type: "session.closed"; readonly channel: number }
   | SessionEnded
+  /** No step takes it, so src/ssh gives the failure answer. */
+  | { readonly type: "forwarding.requested"; readonly forwarding: Forwarding }
   /** The environment is gone while the connection lives: an Engine, API server or upstream was lost. */
   | { readonly type: "environment.lost"; readonly refusal: Refusal }
   | { readonly type: "peer.disconnected" }
@@ -185,6 +188,29 @@ export const sessionsOf = (context: ConnectionContext): SessionRequestOfConnecti
   ...provisioningOf(context),
   open: context.sessions.length,
 });
+
+/** A wish for forwarding that the policy has to judge. */
+export interface ForwardingOfConnection {
+  readonly connectionId: string;
+  readonly settings: Settings;
+  readonly forwarding: Forwarding;
+}
+
+export const forwardingOf = (
+  context: ConnectionContext,
+  { forwarding }: { readonly forwarding: Forwarding },
+): ForwardingOfConnection => ({ ...provisioningOf(context), forwarding });
+
+export const notForwarded = (
+  context: ConnectionContext,
+  { forwarding }: { readonly forwarding: Forwarding },
+) =>
+  lineOf(context, {
+    level: "notice",
+    code: "SSH_NOT_IMPLEMENTED",
+    message: "The policy allows this kind of forwarding, which is not built yet",
+    details: { request: forwarding },
+  });
 
 export const channelOf = (event: ConnectionEvent): number => {
   if (!("channel" in event)) throw new Error(`${event.type} names no channel`);

@@ -13,11 +13,14 @@ import {
   type ConnectionInput,
   channelOf,
   type DisconnectReason,
+  type ForwardingOfConnection,
   farewell,
+  forwardingOf,
   graceExpired,
   type IdentityOfConnection,
   identityOf,
   lineOf,
+  notForwarded,
   provisioningOf,
   releaseTimedOut,
   type SessionRequestOfConnection,
@@ -71,6 +74,8 @@ const connection = setup({
     acceptChannel: requiredAction<{ connectionId: string; channel: number }>("acceptChannel"),
     /** Says which option of the policy refused a session. */
     logSessionRefusal: requiredAction<SessionRequestOfConnection>("logSessionRefusal"),
+    /** Says which option of the policy refused a wish for forwarding. */
+    logForwardingRefusal: requiredAction<ForwardingOfConnection>("logForwardingRefusal"),
     /** A line for everybody who sits at a terminal. */
     notifyTerminals: requiredAction<{ connectionId: string; text: string }>("notifyTerminals"),
     /** SSH_MSG_DISCONNECT, then the end of the socket. */
@@ -105,6 +110,8 @@ const connection = setup({
     needsAuthorization: ({ context }) => context.authorizes,
     /** Whether the policy allows one more session next to those that are open. */
     mayOpenSession: requiredGuard<SessionRequestOfConnection>("mayOpenSession"),
+    /** Whether the policy allows this kind of forwarding. */
+    mayForward: requiredGuard<ForwardingOfConnection>("mayForward"),
     hasNoSessions: ({ context }) => context.sessions.length === 0,
     isLastSession: ({ context }) => context.sessions.length <= 1,
   },
@@ -339,6 +346,18 @@ export const connectionMachine = compound.createMachine({
           },
           { actions: { type: "logSessionRefusal", params: ({ context }) => sessionsOf(context) } },
         ],
+        "forwarding.requested": [
+          {
+            guard: { type: "mayForward", params: ({ context, event }) => forwardingOf(context, event) },
+            actions: { type: "log", params: ({ context, event }) => notForwarded(context, event) },
+          },
+          {
+            actions: {
+              type: "logForwardingRefusal",
+              params: ({ context, event }) => forwardingOf(context, event),
+            },
+          },
+        ],
         "drain.requested": {
           target: "refusing",
           actions: { type: "refuse", params: { refusal: shuttingDown } },
@@ -417,6 +436,18 @@ export const connectionMachine = compound.createMachine({
       entry: "tellSessions",
       initial: "open",
       on: {
+        "forwarding.requested": [
+          {
+            guard: { type: "mayForward", params: ({ context, event }) => forwardingOf(context, event) },
+            actions: { type: "log", params: ({ context, event }) => notForwarded(context, event) },
+          },
+          {
+            actions: {
+              type: "logForwardingRefusal",
+              params: ({ context, event }) => forwardingOf(context, event),
+            },
+          },
+        ],
         "environment.lost": [
           {
             guard: "hasNoSessions",

@@ -108,6 +108,14 @@ export type Program =
   | { readonly kind: "exec"; readonly command: string }
   | { readonly kind: "subsystem"; readonly name: string };
 
+/** What a client may ask to have forwarded: RFC 4254 sections 6.3, 7.1 and 7.2, and OpenSSH's PROTOCOL for sockets. */
+export type Forwarding =
+  | "direct-tcpip"
+  | "direct-streamlocal@openssh.com"
+  | "tcpip-forward"
+  | "streamlocal-forward@openssh.com"
+  | "x11-req";
+
 /** How a program ended (RFC 4254 section 6.10). Signal names come without `SIG`. */
 export type Exit =
   | { readonly kind: "status"; readonly status: number }

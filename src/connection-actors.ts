@@ -26,6 +26,8 @@ import { withReference } from "./inspect/reference.ts";
 import {
   envVerdict,
   forcedProgram,
+  forwardingVerdict,
+  ORIGINAL_COMMAND,
   programVerdict,
   ptyVerdict,
   sessionVerdict,
@@ -171,7 +173,7 @@ export const connectionWith = ({
           variables:
             originalCommand === undefined
               ? context.variables
-              : { ...context.variables, SSH_ORIGINAL_COMMAND: originalCommand },
+              : { ...context.variables, [ORIGINAL_COMMAND]: originalCommand },
         };
       }),
       closeChannel: (_, { connectionId, channel, exit }) => linkOf(connectionId).closeChannel(channel, exit),
@@ -183,6 +185,8 @@ export const connectionWith = ({
   return connectionMachine.provide({
     guards: {
       mayOpenSession: (_, { settings, open }) => sessionVerdict(settings.security, open) === undefined,
+      mayForward: (_, { settings, forwarding }) =>
+        forwardingVerdict(settings.security, forwarding) === undefined,
     },
     actors: {
       authentication,
@@ -207,6 +211,8 @@ export const connectionWith = ({
       acceptChannel: (_, { connectionId, channel }) => linkOf(connectionId).acceptChannel(channel),
       logSessionRefusal: (_, { connectionId, settings, open }) =>
         logVerdict(connectionId, sessionVerdict(settings.security, open)),
+      logForwardingRefusal: (_, { connectionId, settings, forwarding }) =>
+        logVerdict(connectionId, forwardingVerdict(settings.security, forwarding)),
       notifyTerminals: (_, { connectionId, text }) => linkOf(connectionId).notifyTerminals(text),
       disconnect: (_, { connectionId, reason, text }) =>
         linkOf(connectionId).disconnect(reason, withReference(connectionId, text)),

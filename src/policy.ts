@@ -2,10 +2,13 @@
  * The security section as pure decisions: what a client asks for is allowed, changed or refused, and a refusal names
  * the option that said so (documentation of the reference: Security).
  */
-import type { Level, Program } from "../machines/facts.ts";
+import type { Forwarding, Level, Program } from "../machines/facts.ts";
 import type { Security } from "./config/sections/security.ts";
 
 type Mode = Security["defaultMode"];
+
+/** Where a forced command finds what the client had asked for. */
+export const ORIGINAL_COMMAND = "SSH_ORIGINAL_COMMAND";
 
 /** Why a request is refused; the client gets the RFC's failure answer. */
 export interface PolicyRefusal {
@@ -18,11 +21,11 @@ export interface PolicyRefusal {
 /** `undefined`: nothing speaks against it. */
 export type Verdict = PolicyRefusal | undefined;
 
-export type ForwardingKind = keyof Security["forwarding"];
-
-/** An environment variable (RFC 4254 section 6.4). */
+/** An environment variable (RFC 4254 section 6.4). What forced commands read is never the client's to write. */
 export const envVerdict = (security: Security, name: string): Verdict =>
-  listed(security, "security.env", security.env, name, "SECURITY_ENV_REJECTED", { name });
+  name === ORIGINAL_COMMAND
+    ? refuse("SECURITY_ENV_REJECTED", "security.forceCommand", "only it sets this variable", { name })
+    : listed(security, "security.env", security.env, name, "SECURITY_ENV_REJECTED", { name });
 
 /** A pseudo-terminal (RFC 4254 section 6.2). */
 export const ptyVerdict = (security: Security): Verdict =>
@@ -41,15 +44,25 @@ export const sessionVerdict = ({ maxSessions }: Security, open: number): Verdict
       });
 
 /** Port, socket and X11 forwarding: `filter` has no list, so it refuses. */
-export const forwardingVerdict = (security: Security, kind: ForwardingKind): Verdict =>
-  switched(security, `security.forwarding.${kind}`, security.forwarding[kind], forwardingCodes[kind]);
+export const forwardingVerdict = (security: Security, forwarding: Forwarding): Verdict => {
+  const { option, code } = forwardingOptions[forwarding];
+  return switched(security, `security.forwarding.${option}`, security.forwarding[option], code);
+};
 
-const forwardingCodes: Readonly<Record<ForwardingKind, string>> = {
-  forwardingMode: "SECURITY_FORWARDING_REJECTED",
-  socketForwardingMode: "SECURITY_FORWARDING_REJECTED",
-  reverseForwardingMode: "SECURITY_REVERSE_FORWARDING_REJECTED",
-  socketListenMode: "SECURITY_REVERSE_FORWARDING_REJECTED",
-  x11ForwardingMode: "SECURITY_X11_FORWARDING_REJECTED",
+interface ForwardingOption {
+  readonly option: keyof Security["forwarding"];
+  readonly code: string;
+}
+
+const forwardingOptions: Readonly<Record<Forwarding, ForwardingOption>> = {
+  "direct-tcpip": { option: "forwardingMode", code: "SECURITY_FORWARDING_REJECTED" },
+  "direct-streamlocal@openssh.com": { option: "socketForwardingMode", code: "SECURITY_FORWARDING_REJECTED" },
+  "tcpip-forward": { option: "reverseForwardingMode", code: "SECURITY_REVERSE_FORWARDING_REJECTED" },
+  "streamlocal-forward@openssh.com": {
+    option: "socketListenMode",
+    code: "SECURITY_REVERSE_FORWARDING_REJECTED",
+  },
+  "x11-req": { option: "x11ForwardingMode", code: "SECURITY_X11_FORWARDING_REJECTED" },
 };
 
 /** Shell, exec and subsystem requests (RFC 4254 section 6.5). */
@@ -83,7 +96,7 @@ export const programVerdict = (security: Security, program: Program): Verdict =>
 /** What runs instead of an allowed program when `forceCommand` is set, and what the client had asked for. */
 export interface ForcedProgram {
   readonly program: Program;
-  /** The value of `SSH_ORIGINAL_COMMAND`; a shell has none. */
+  /** The value of `ORIGINAL_COMMAND`; a shell has none. */
   readonly originalCommand: string | undefined;
 }
 
@@ -120,14 +133,17 @@ const listed = (
   code: string,
   details: PolicyRefusal["details"] = {},
 ): Verdict => {
+  // What is on both lists is refused.
   switch (effective(security, mode)) {
     case "disable":
       return refuse(code, option, "it is disabled", details);
     case "filter":
-      return allow.includes(asked) ? undefined : refuse(code, option, "it is not on the allow list", details);
+      if (!allow.includes(asked)) return refuse(code, option, "it is not on the allow list", details);
+      break;
     case "enable":
-      return deny.includes(asked) ? refuse(code, option, "it is on the deny list", details) : undefined;
+      break;
   }
+  return deny.includes(asked) ? refuse(code, option, "it is on the deny list", details) : undefined;
 };
 
 const switched = (security: Security, option: string, mode: Mode, code: string): Verdict =>
@@ -145,33 +161,64 @@ const refuse = (
   details: { ...details, option },
 });
 
-/** Combinations that look safe and are not; for `--check-config`. */
-export const policyRisks = (security: Security): readonly string[] => {
-  const risks: string[] = [];
+/** Combinations that look safe and are not, or say nothing; for `--check-config`. */
+export const policyRisks = (security: Security): readonly string[] => [
+  ...unsetRisks(security),
+  ...listRisks(security),
+  ...forceCommandRisks(security),
+  ...(security.maxSessions === -1
+    ? ["security.maxSessions is not set: one connection may open any number of sessions"]
+    : []),
+];
+
+const unsetRisks = (security: Security): readonly string[] => {
   const modes = ["env", "command", "shell", "subsystem", "tty", "signal"] as const;
   const unset = modes.filter((name) => security[name].mode === "");
-  if (security.defaultMode === "" && unset.length > 0 && unset.length < modes.length) {
-    risks.push(
-      `security.defaultMode is not set: ${unset.join(", ")} are allowed, and so is what later versions add`,
-    );
-  }
-  for (const name of ["env", "command", "subsystem", "signal"] as const) {
-    const { mode, allow } = security[name];
-    if (effective(security, mode) === "filter" && allow.length === 0) {
+  const allowed = unset.length > 0 ? `${unset.join(", ")} are allowed, and so is ` : "so allowed is ";
+  return security.defaultMode === ""
+    ? [`security.defaultMode is not set: ${allowed}what later versions add`]
+    : [];
+};
+
+const listRisks = (security: Security): readonly string[] => {
+  const lists = {
+    env: security.env,
+    command: { ...security.command, deny: [] },
+    subsystem: security.subsystem,
+    signal: security.signal,
+  };
+  return Object.entries<Lists>(lists).flatMap(([name, { mode, allow, deny }]) => {
+    const inForce = effective(security, mode);
+    const risks: string[] = [];
+    if (inForce === "filter" && allow.length === 0) {
       risks.push(`security.${name} is in filter mode with an empty allow list: it refuses everything`);
     }
-  }
-  if (security.forceCommand !== "" && effective(security, security.subsystem.mode) === "enable") {
+    if (inForce !== "filter" && allow.length > 0) {
+      risks.push(`security.${name}.allow has no effect: the mode is ${inForce}, and only filter looks at it`);
+    }
+    if (inForce === "disable" && deny.length > 0) {
+      risks.push(`security.${name}.deny has no effect: the mode is disable, which refuses everything`);
+    }
+    const both = allow.filter((each) => deny.includes(each));
+    if (inForce === "filter" && both.length > 0) {
+      risks.push(`security.${name} both allows and denies ${both.join(", ")}: it is refused`);
+    }
+    return risks;
+  });
+};
+
+const forceCommandRisks = (security: Security): readonly string[] => {
+  if (security.forceCommand === "") return [];
+  const risks: string[] = [];
+  if (effective(security, security.subsystem.mode) === "enable") {
     risks.push(
       "security.forceCommand is set and subsystems are open: sftp clients reach the forced command, which must not trust SSH_ORIGINAL_COMMAND",
     );
   }
-  if (security.forceCommand !== "" && effective(security, security.env.mode) === "enable") {
+  if (effective(security, security.env.mode) === "enable") {
     risks.push(
       "security.forceCommand is set and clients may set any environment variable: one such as LD_PRELOAD or BASH_ENV changes what the command does",
     );
   }
-  if (security.maxSessions === -1)
-    risks.push("security.maxSessions is not set: one connection may open any number of sessions");
   return risks;
 };

@@ -112,6 +112,7 @@ const events: EventOf<BerthEvent> = {
   "session.requested": ({ channel, request }) => ({ channel, ...reduceRequest(request) }),
   "session.closed": ({ channel }) => ({ channel }),
   "session.ended": ({ channel }) => ({ channel }),
+  "forwarding.requested": ({ forwarding }) => ({ forwarding }),
   "environment.lost": ({ refusal }) => codeOf(refusal),
   "environment.ready": ({ environment }) => ({ environment: cut(environment.description) }),
   "environment.refused": ({ refusal }) => codeOf(refusal),

@@ -98,6 +98,7 @@ export class SessionChannel {
 
   /** SSH_MSG_CHANNEL_REQUEST, read up to the fields of its type. */
   requested(type: string, wantsReply: boolean, reader: Reader): void {
+    if (type === "x11-req") this.#port.emit({ type: "forwarding.requested", forwarding: type });
     const request = readSessionRequest(type, reader);
     const isAccepted = typeof request !== "string" && this.#isWithinLimits(request) && this.#offer(request);
     if (!isAccepted) {
@@ -223,7 +224,8 @@ const exitMessage = (recipient: number, exit: Exit): Buffer => {
   if (exit.kind === "status") {
     return message(Message.CHANNEL_REQUEST, ...request("exit-status"), { uint32: exit.status >>> 0 });
   }
-  const signal = signals.has(exit.signal) ? exit.signal : `${exit.signal}@berth`;
+  const isNamed = signals.has(exit.signal) || exit.signal.includes("@");
+  const signal = isNamed ? exit.signal : `${exit.signal}@berth`;
   const fields = [signal, exit.coreDumped, exit.message, ""] as const;
   return message(Message.CHANNEL_REQUEST, ...request("exit-signal"), ...fields);
 };

@@ -1,5 +1,5 @@
 /** The SSH connection protocol (RFC 4254): channels by their numbers, and global requests. */
-import type { Exit } from "../../machines/facts.ts";
+import type { Exit, Forwarding } from "../../machines/facts.ts";
 import { type ChannelOpening, SessionChannel, type SessionPort } from "./channel.ts";
 import { PACKET_BYTES } from "./channel-output.ts";
 import { WINDOW_BYTES } from "./channel-streams.ts";
@@ -15,8 +15,9 @@ const LONGEST_NAME = 64;
 const OpenFailure = { prohibited: 1, connectFailed: 2, unknownType: 3, resourceShortage: 4 } as const;
 type OpenFailure = (typeof OpenFailure)[keyof typeof OpenFailure];
 
-/** Channel types that exist and that a client may not open here. */
-const prohibitedTypes = ["direct-tcpip", "direct-streamlocal@openssh.com"];
+/** What is asked for by opening a channel, and what by a global request. */
+const forwardingTypes: readonly Forwarding[] = ["direct-tcpip", "direct-streamlocal@openssh.com"];
+const forwardingRequests: readonly Forwarding[] = ["tcpip-forward", "streamlocal-forward@openssh.com"];
 
 export interface ConnectionPort extends Omit<SessionPort, "closed"> {
   /** Answers the message at hand with SSH_MSG_UNIMPLEMENTED. */
@@ -148,7 +149,8 @@ export class Channels {
     const type = reader.name();
     const [sender, window, packetBytes] = [reader.uint32(), reader.uint32(), reader.uint32()];
     if (type !== "session") {
-      const reason = prohibitedTypes.includes(type) ? OpenFailure.prohibited : OpenFailure.unknownType;
+      const isKnown = this.#announceForwarding(forwardingTypes, type);
+      const reason = isKnown ? OpenFailure.prohibited : OpenFailure.unknownType;
       this.#refuse(sender, reason, "This kind of channel is not available here.", type);
     } else if (packetBytes === 0) {
       this.#refuse(sender, OpenFailure.connectFailed, "A channel needs room for packets.", type);
@@ -175,6 +177,14 @@ export class Channels {
     return opening.isAccepted;
   }
 
+  /** Tells whether this is a wish for forwarding, and says so to whoever decides. */
+  #announceForwarding(kinds: readonly Forwarding[], name: string): boolean {
+    const forwarding = kinds.find((kind) => kind === name);
+    if (forwarding === undefined) return false;
+    this.#port.emit({ type: "forwarding.requested", forwarding });
+    return true;
+  }
+
   #refuse(sender: number, reason: OpenFailure, text: string, type: string): void {
     const details = { type: isPlainText(type) ? type.slice(0, LONGEST_NAME) : "" };
     this.#port.logger().debug("SSH_NEW_CHANNEL_REJECTED", "A channel was refused", details);
@@ -188,6 +198,7 @@ export class Channels {
     const name = reader.name();
     const wantsReply = reader.boolean();
     if (name === "no-more-sessions@openssh.com") this.#noMoreSessions = true;
+    this.#announceForwarding(forwardingRequests, name);
     const answer = this.#port.globalRequested(name, reader);
     if (answer === undefined && name !== "keepalive@openssh.com") {
       const details = { request: isPlainText(name) ? name.slice(0, LONGEST_NAME) : "" };

@@ -59,8 +59,8 @@ const addressFields = (endpoint: string): readonly [string, string] => {
   return [endpoint.slice(0, colon).replace(/^\[(.*)\]$/, "$1"), endpoint.slice(colon + 1)];
 };
 
-/** Who somebody is and how they came in is not theirs to say. */
-const reserved = /^(HOME|USER|LOGNAME|SHELL|SSH_.*|BERTH_.*)$/;
+/** Who somebody is and how they came in is not theirs to say; what they had asked for is the policy's (src/policy.ts). */
+const reserved = /^(HOME|USER|LOGNAME|SHELL|SSH_(?!ORIGINAL_COMMAND$).*|BERTH_.*)$/;
 
 /**
  * What makes a loader, a shell or an interpreter run something else than it was told to. In a sandbox that is the

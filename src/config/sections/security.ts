@@ -8,7 +8,9 @@ import { defaulted, section } from "../codecs.ts";
  * - `disable`: refused.
  * - empty: as `defaultMode` says, and `enable` when that is empty too.
  */
-const Mode = Schema.Literals(["", "enable", "filter", "disable"]);
+export const modes = ["", "enable", "filter", "disable"] as const;
+
+const Mode = Schema.Literals(modes);
 
 const names = defaulted(Schema.Array(Schema.String), []);
 
