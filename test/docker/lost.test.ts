@@ -2,12 +2,13 @@
 import { EventEmitter, once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { Effect } from "effect";
+import { Effect, Redacted } from "effect";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { encodeWhereabouts } from "../../src/backend/docker/instance.ts";
 import { start } from "../support/command.ts";
 import { startEngine, type TestEngine } from "../support/docker.ts";
 import { exec, runProgram, startProgram, terminal, testDaemon } from "../support/docker-backend.ts";
+import { engineFront } from "../support/engine-front.ts";
 import { eventually } from "../support/resources.ts";
 import { stallingRegistry } from "../support/stalling-registry.ts";
 
@@ -59,6 +60,32 @@ describe("an Engine that is killed", () => {
     const { refusal } = await login;
     expect(refusal.code).toMatch(/DOCKER_ENGINE_UNREACHABLE|DOCKER_IMAGE_PULL_FAILED/);
     expect(refusal.userMessage).not.toBe("");
+  });
+});
+
+describe("a client that goes", () => {
+  it.each([
+    ["its image is looked up", /^GET .*\/images\//],
+    ["its image is looked into", /^HEAD .*\/archive/],
+    ["its container is created", /^POST .*\/containers\/create\?name=mine/],
+    ["its container is started", /^POST .*\/start$/],
+    ["its files are written", /^PUT .*\/archive/],
+  ])("while %s leaves nothing behind", async (_, moment) => {
+    const client = new AbortController();
+    await using front = await engineFront(engine, ({ method, path }) => {
+      if (moment.test(`${method} ${path}`)) client.abort();
+      return undefined;
+    });
+    const gone = once(client.signal, "abort");
+    const daemon = await testDaemon(front.host);
+    void daemon.connect({
+      execution: { containerName: "mine" },
+      identity: { files: { "/tmp/file": { content: Redacted.make(Buffer.from("")), sensitive: false } } },
+      signal: client.signal,
+    });
+    await gone;
+    await daemon.close();
+    await eventually(async () => (await engine.containers()).length === 0, "the container is gone");
   });
 });
 

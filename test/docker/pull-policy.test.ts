@@ -152,3 +152,44 @@ it("pulls an image once for all connections that need it at the same time", asyn
   for (const connection of connections) expect(await version(connection)).toBe("from the registry");
   expect(registry.requests().filter((request) => request.startsWith("HEAD"))).toHaveLength(1);
 });
+
+describe("a registry that wants credentials", () => {
+  const account = {
+    username: "puller",
+    password: "a-pass:word",
+    hash: "$2b$05$9j.lFNvtATMmP6xjU9GTKeNif5wpM2U6rSjWnK4E9DRK.0g0Co0Be",
+  };
+  let guarded: TestRegistry;
+  let image: string;
+  beforeAll(async () => {
+    guarded = await startRegistry(account);
+    image = `${guarded.address}/lab:1`;
+  });
+  afterAll(() => guarded?.[Symbol.asyncDispose]());
+  beforeEach(async () => {
+    await engine.image(image, { files: { "/version": "from the guarded registry\n" } });
+    await guarded.push(engine, image);
+    await engine.docker.getImage(image).remove({ force: true });
+  });
+
+  const connect = async (auth: object): Promise<Connection> =>
+    (await testDaemon(engine.host)).connect({ execution: { container: { Image: image }, auth } });
+
+  it("gets the configured ones, of which nothing is logged", async () => {
+    const { username, password } = account;
+    const connection = await connect({ username, password });
+    expect(await version(connection)).toBe("from the guarded registry");
+    const encoded = Buffer.from(`${username}:${password}`).toString("base64");
+    for (const secret of [password, encoded]) expect(connection.log.text()).not.toContain(secret);
+  });
+
+  it.each([
+    ["wrong", { username: "puller", password: "another" }],
+    ["no", {}],
+  ])("refuses who has %s ones, and the log says so", async (_, auth) => {
+    const { refusal } = await connect(auth);
+    expect(refusal.code).toBe("DOCKER_IMAGE_PULL_FAILED");
+    expect(refusal.message).toMatch(/unauthorized|credentials|denied/);
+    expect(refusal.userMessage).not.toContain(guarded.address);
+  });
+});

@@ -18,11 +18,21 @@ export interface TestRegistry extends AsyncDisposable {
   readonly start: () => Promise<void>;
 }
 
-export const startRegistry = async (): Promise<TestRegistry> => {
+/** Who may pull and push; the hash is bcrypt's. */
+export interface RegistryAccount {
+  readonly username: string;
+  readonly password: string;
+  readonly hash: string;
+}
+
+/** Without an account everybody may do everything. */
+export const startRegistry = async (account?: RegistryAccount): Promise<TestRegistry> => {
   const home = await directory();
   const port = await freePort();
   const address = `127.0.0.1:${port}`;
   const config = join(home.path, "config.yml");
+  const accounts = join(home.path, "htpasswd");
+  if (account !== undefined) await writeFile(accounts, `${account.username}:${account.hash}\n`);
   await writeFile(
     config,
     JSON.stringify({
@@ -30,6 +40,7 @@ export const startRegistry = async (): Promise<TestRegistry> => {
       log: { level: "warn", accesslog: { disabled: false } },
       storage: { filesystem: { rootdirectory: join(home.path, "data") } },
       http: { addr: address },
+      ...(account && { auth: { htpasswd: { realm: "test", path: accounts } } }),
     }),
   );
   let registry: Running | undefined;
@@ -46,7 +57,7 @@ export const startRegistry = async (): Promise<TestRegistry> => {
     await eventually(
       () =>
         fetch(`http://${address}/v2/`).then(
-          ({ ok }) => ok,
+          ({ ok, status }) => ok || status === 401,
           () => false,
         ),
       "the registry answers",
@@ -69,7 +80,9 @@ export const startRegistry = async (): Promise<TestRegistry> => {
       return found.map(([, method, path]) => `${method} ${path}`);
     },
     push: async (engine, name) => {
-      const answer = await engine.docker.getImage(name).push({ authconfig: { username: "", password: "" } });
+      const answer = await engine.docker.getImage(name).push({
+        authconfig: { username: account?.username ?? "", password: account?.password ?? "" },
+      });
       await new Promise<void>((resolve, reject) => {
         engine.docker.modem.followProgress(
           answer,
