@@ -1,6 +1,7 @@
 /**
  * Sets terminal modes (RFC 4254 section 8, and IUTF8 of RFC 8160) by stty(1), which knows them on every system. What
- * a pseudoterminal does not have (parity, character size, VDSUSP, VSTATUS, ...) is left out, as in sshd.
+ * a pseudoterminal does not have (parity, character size, VDSUSP, VSTATUS, ...) is left out, as in sshd; VDISCARD, too:
+ * Linux does nothing at it, and busybox's stty refuses it together with all that is asked for beside it.
  */
 import { spawn } from "node:child_process";
 import { Effect } from "effect";
@@ -20,7 +21,6 @@ const characters: Readonly<Record<string, string>> = {
   VWERASE: "werase",
   VLNEXT: "lnext",
   VSWTCH: "swtch",
-  VDISCARD: "discard",
 };
 
 const flags: ReadonlySet<string> = new Set(
