@@ -32,8 +32,8 @@ export const docker: Benchmark = {
     );
     say(`login to first byte, ${repetitions / 2} times`);
     const login = await inTurns(repetitions / 2, subjects, firstByte);
-    const bytes = settings.quick ? 200_000_000 : 1_000_000_000;
-    const transfers = settings.quick ? 2 : 5;
+    const bytes = settings.quick ? 100_000_000 : 400_000_000;
+    const transfers = settings.quick ? 2 : 4;
     const speed = async (what: string, line: (exec: string, count: number) => string): Promise<Row> => {
       say(`${bytes / 1e6} MB ${what}, ${transfers} times`);
       const megabytes = await inTurns(transfers, subjects, async ({ exec: shell, env }) => {

@@ -54,7 +54,7 @@ describe.each([
     });
   });
 
-  it("end by the signal they are sent", async () => {
+  it("end by the signal they are sent, once for each time", async () => {
     const { environment } = await connect(login);
     const running = await startProgram(
       environment,
@@ -69,6 +69,7 @@ describe.each([
     await eventually(async () => output.includes("hup"), "the program got the signal");
     await Effect.runPromise(running.signal("TERM"));
     expect(await Effect.runPromise(running.exit)).toMatchObject({ kind: "signal", signal: "TERM" });
+    expect(output).toBe("ready\nhup\n");
   });
 
   it("have the size of their terminal before they write", async () => {

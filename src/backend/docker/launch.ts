@@ -91,7 +91,8 @@ export const signalling = (
       return [
         "/bin/sh",
         "-c",
-        'kill -s "$1" -- "-$2" 2>/dev/null || kill -s "$1" "$2"',
+        // `kill -s TERM -- -8` signals the group in busybox, too, but is an error there.
+        'kill "-$1" "-$2" 2>/dev/null || kill -s "$1" "$2"',
         "sh",
         signal,
         String(pid),
