@@ -84,9 +84,13 @@ export const Chart = ({ replay, actor, moment }: ChartProps) => {
     for (const link of svg.querySelectorAll<SVGAElement>("a[data-machine]")) {
       const child = childOf(actor, link, replay, moment);
       link.classList.toggle("absent", child === undefined);
-      if (child === undefined) link.removeAttribute("href");
-      else link.setAttribute("href", `#${child.id}`);
-      link.setAttribute("aria-expanded", String(child !== undefined && opened.value.has(child.id)));
+      if (child === undefined) {
+        link.removeAttribute("href");
+        link.removeAttribute("aria-expanded");
+      } else {
+        link.setAttribute("href", `#${child.id}`);
+        link.setAttribute("aria-expanded", String(opened.value.has(child.id)));
+      }
       link.onclick = (event) => {
         event.preventDefault();
         event.stopPropagation();
@@ -120,7 +124,7 @@ export const Chart = ({ replay, actor, moment }: ChartProps) => {
             style={placeOf(box.current, child)}
           >
             <header>
-              <h3>{spoken(child.name)}</h3>
+              <h2>{spoken(child.name)}</h2>
               <button
                 type="button"
                 class="icon-button"

@@ -97,7 +97,13 @@ export const ReplayView = ({ trace, isLive, atRefusal, source }: ReplayProps) =>
               Follow
             </label>
           </div>
-          <div id="chart" role="tabpanel" class="chart-panel" aria-label={shown && names.get(shown)}>
+          <div
+            id="chart"
+            role="tabpanel"
+            tabIndex={0}
+            class="chart-panel"
+            aria-label={shown && names.get(shown)}
+          >
             {shown !== undefined && <Chart key={shown.id} replay={replay} actor={shown} moment={moment} />}
           </div>
         </section>
