@@ -24,6 +24,7 @@ export interface ClientMessage {
 
 /** What the Kerberos library keeps for one login: a security context, or initial credentials. Extended by its handle. */
 export interface KerberosSession {
+  readonly proof: "ticket" | "password";
   /** Whether the client's tokens have proven a principal. */
   readonly isEstablished: boolean;
 }
@@ -53,9 +54,7 @@ export interface KerberosStep {
 }
 
 /** A message of the client, and what the library keeps of those before. */
-export interface MessageStep {
-  readonly login: KerberosLogin;
-  readonly session: KerberosSession | undefined;
+export interface MessageStep extends KerberosStep {
   readonly message: ClientMessage;
 }
 
@@ -68,9 +67,9 @@ const stepOf = ({ login, session }: KerberosContext): KerberosStep => {
   return { login, session };
 };
 
-const messageStepOf = ({ login, session, message }: KerberosContext): MessageStep => {
-  if (message === undefined) throw new Error("the client has said nothing");
-  return { login, session, message };
+const messageStepOf = (context: KerberosContext): MessageStep => {
+  if (context.message === undefined) throw new Error("the client has said nothing");
+  return { ...stepOf(context), message: context.message };
 };
 
 const profileOf = ({ profile }: KerberosContext): KerberosProfile => {
@@ -141,14 +140,14 @@ export const kerberosMachine = setup({
     output: {} as KerberosOutcome,
   },
   actors: {
+    /** Begins what the library keeps for this login; it ends with the connection at the latest. */
+    openSession: required<KerberosSession, KerberosLogin>("openSession"),
     /** Sends what the library has to say to the client, and waits for the client's next message. */
-    receiveMessage: required<ClientMessage, { login: KerberosLogin; session: KerberosSession | undefined }>(
-      "receiveMessage",
-    ),
+    receiveMessage: required<ClientMessage, KerberosStep>("receiveMessage"),
     acceptToken: required<KerberosSession, MessageStep>("acceptToken"),
     verifyMic: required<void, MessageStep>("verifyMic"),
     /** Asks the KDC for initial credentials, which only the right password can decrypt. */
-    getCredentials: required<KerberosSession, KerberosLogin>("getCredentials"),
+    getCredentials: required<KerberosSession, KerberosStep>("getCredentials"),
     /** Has the KDC give a ticket for this server, which only the true KDC can encrypt for our keytab. */
     proveKdc: required<void, KerberosStep>("proveKdc"),
     identify: required<KerberosProfile, KerberosStep>("identify"),
@@ -164,7 +163,7 @@ export const kerberosMachine = setup({
     })),
   },
   guards: {
-    hasPassword: ({ context }) => context.login.credential.method === "password",
+    hasTicket: (_, { proof }: KerberosSession) => proof === "ticket",
     isToken: (_, { kind }: ClientMessage) => kind === "token",
     isMic: (_, { kind }: ClientMessage) => kind === "mic",
     isEstablished: (_, { isEstablished }: KerberosSession) => isEstablished,
@@ -189,16 +188,28 @@ export const kerberosMachine = setup({
     if (profile === undefined) throw new Error("the login ended with nothing");
     return { kind: "granted", identity: profile.identity };
   },
-  initial: "choosingProof",
+  initial: "opening",
   states: {
-    choosingProof: {
-      always: [{ guard: "hasPassword", target: "gettingCredentials" }, { target: "awaitingToken" }],
+    opening: {
+      invoke: {
+        src: "openSession",
+        input: ({ context }) => context.login,
+        onDone: [
+          {
+            guard: { type: "hasTicket", params: ({ event }) => event.output },
+            target: "awaitingToken",
+            actions: assign(({ event }) => ({ session: event.output })),
+          },
+          { target: "gettingCredentials", actions: assign(({ event }) => ({ session: event.output })) },
+        ],
+        onError: failing,
+      },
     },
 
     awaitingToken: {
       invoke: {
         src: "receiveMessage",
-        input: ({ context }) => context,
+        input: ({ context }) => stepOf(context),
         onDone: [
           {
             guard: { type: "isToken", params: ({ event }) => event.output },
@@ -234,7 +245,7 @@ export const kerberosMachine = setup({
     awaitingMic: {
       invoke: {
         src: "receiveMessage",
-        input: ({ context }) => context,
+        input: ({ context }) => stepOf(context),
         onDone: [
           {
             guard: { type: "isMic", params: ({ event }) => event.output },
@@ -266,7 +277,7 @@ export const kerberosMachine = setup({
     gettingCredentials: {
       invoke: {
         src: "getCredentials",
-        input: ({ context }) => context.login,
+        input: ({ context }) => stepOf(context),
         onDone: { target: "provingKdc", actions: assign(({ event }) => ({ session: event.output })) },
         onError: failing,
       },

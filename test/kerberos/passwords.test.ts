@@ -4,12 +4,12 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Message } from "../../src/ssh/wire.ts";
 import { must } from "../support/command.ts";
 import type { Daemon } from "../support/daemon.ts";
+import { GssapiClient, KERBEROS } from "../support/gssapi-client.ts";
 import { type GssapiInitiator, gssapiInitiator } from "../support/gssapi-initiator.ts";
 import { type Kdc, PARTNER, REALM, SERVICE, startKdc, type Tickets } from "../support/kdc.ts";
 import { type SlowKdc, slowKdc } from "../support/slow-kdc.ts";
 import { fileTemporaryDirectory } from "../support/temporary.ts";
 import { WireClient } from "../support/wire-client.ts";
-import { GssapiClient, KERBEROS } from "./wire.ts";
 import { kerberosAuth, kerberosDaemon, ssh } from "./world.ts";
 
 const PASSWORD = "secret-of-user1";

@@ -2,10 +2,10 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Daemon } from "../support/daemon.ts";
+import { GssapiClient, KERBEROS } from "../support/gssapi-client.ts";
 import { type GssapiInitiator, gssapiInitiator } from "../support/gssapi-initiator.ts";
 import { type Kdc, PARTNER, REALM, startKdc } from "../support/kdc.ts";
 import { fileTemporaryDirectory } from "../support/temporary.ts";
-import { GssapiClient, KERBEROS } from "./wire.ts";
 import { kerberosAuth, kerberosDaemon } from "./world.ts";
 
 const FOREIGN = `user1@${PARTNER}`;

@@ -3,10 +3,10 @@ import { copyFile } from "node:fs/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Message } from "../../src/ssh/wire.ts";
 import type { Daemon } from "../support/daemon.ts";
+import { GssapiClient, KERBEROS, SPNEGO, type Word } from "../support/gssapi-client.ts";
 import { type GssapiInitiator, gssapiInitiator } from "../support/gssapi-initiator.ts";
 import { type Kdc, REALM, SERVICE, startKdc, type Tickets } from "../support/kdc.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
-import { GssapiClient, KERBEROS, SPNEGO, type Word } from "./wire.ts";
 import { daemonForTest, kerberosAuth, kerberosDaemon, ssh } from "./world.ts";
 
 const METHODS = "gssapi-with-mic,password";

@@ -7,7 +7,8 @@ import { SERVICE, type Tickets, underClock } from "./kdc.ts";
 const PROGRAM = `
 import base64, json, sys, gssapi
 flags = gssapi.RequirementFlag
-wanted = {"mutual": flags.mutual_authentication, "integrity": flags.integrity, "delegate": flags.delegate_to_peer}
+wanted = {"mutual": flags.mutual_authentication, "integrity": flags.integrity, "delegate": flags.delegate_to_peer,
+          "dce": flags.dce_style}
 context = None
 for line in sys.stdin:
     asked = json.loads(line)
@@ -37,7 +38,8 @@ export interface GssapiInitiator extends AsyncDisposable {
 
 export interface InitiatorOptions {
   readonly service?: string;
-  readonly flags?: readonly ("mutual" | "integrity" | "delegate")[];
+  /** `dce` takes three tokens where one would do. */
+  readonly flags?: readonly ("mutual" | "integrity" | "delegate" | "dce")[];
 }
 
 /** @param clock how far its clock is behind, as faketime(1) takes it */

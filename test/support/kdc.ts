@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { must, type Running, start, transcriptOf } from "./command.ts";
 import { freePort } from "./ports.ts";
 import { type Directory, directory } from "./resources.ts";
+import type { Transcript } from "./transcript.ts";
 
 export const REALM = "BERTH.TEST";
 export const PARTNER = "PARTNER.TEST";
@@ -38,6 +39,8 @@ export interface Kdc extends AsyncDisposable {
   readonly kinit: (principal: string, ...options: readonly string[]) => Promise<Tickets>;
   /** The environment of somebody without a ticket. */
   readonly noTickets: Tickets;
+  /** What the KDC says of each ticket that it gave or refused. */
+  readonly log: Transcript;
   /** Ends the KDC, as a crash would; its port stays free. */
   readonly kill: () => Promise<void>;
 }
@@ -83,12 +86,14 @@ export const startKdc = async (options: KdcOptions): Promise<Kdc> => {
         ...users.map(([name, password]) => `addprinc -pw ${password} ${name}`),
       );
     }
-    running = await serve(options.clock, env);
+    const served = await serve(options.clock, env);
+    running = served.running;
     let caches = 0;
     return {
       ports,
       configPath,
       keytab,
+      log: served.log,
       admin,
       noTickets: { KRB5_CONFIG: configPath, KRB5CCNAME: `FILE:${join(home.path, "none")}` },
       kinit: async (principal, ...kinitOptions) => {
@@ -123,14 +128,17 @@ export const underClock = (clock: string | undefined, command: readonly string[]
 /** An at sign behind a backslash belongs to the name. */
 const realmOf = (principal: string): string => /[^\\]@(.+)$/.exec(principal)?.[1] ?? REALM;
 
-const serve = async (clock: string | undefined, env: Readonly<Record<string, string>>): Promise<Running> => {
+const serve = async (
+  clock: string | undefined,
+  env: Readonly<Record<string, string>>,
+): Promise<{ readonly running: Running; readonly log: Transcript }> => {
   const command = underClock(clock, ["krb5kdc", "-n", "-r", REALM, "-r", PARTNER]);
   const [program = "", ...args] = command;
   const running = start(program, args, { env });
-  const output = transcriptOf(running.stderr);
+  const log = transcriptOf(running.stderr);
   running.stdout.resume();
-  await output.waitFor("commencing operation");
-  return running;
+  await log.waitFor("commencing operation");
+  return { running, log };
 };
 
 /** An opening brace has to end its line, or the file is rejected. */

@@ -66,14 +66,6 @@ export const kerberosLoginWith = (
     return { connectionId, username, remoteAddress, clientVersion };
   };
 
-  /** A number for a login that the library does not know yet; what it keeps is freed with the connection at the latest. */
-  const newSession = (login: KerberosLogin): Effect.Effect<number> => {
-    const { library } = sourceOf(login);
-    const number = library.newSession();
-    const release = Effect.ignore(library.call("release", { session: number }));
-    return Effect.as(Scope.addFinalizer(resourcesOf(login.connectionId).scope, release), number);
-  };
-
   const withinPatience = <A>(request: Effect.Effect<A, Failure>): Effect.Effect<A, Failure> =>
     Effect.timeoutOrElse(request, {
       duration: KDC_PATIENCE,
@@ -88,9 +80,22 @@ export const kerberosLoginWith = (
 
   return kerberosMachine.provide({
     actors: {
+      openSession: fromEffect((login) => {
+        const { library } = sourceOf(login);
+        const number = library.newSession();
+        const release = Effect.ignore(library.call("release", { session: number }));
+        const session: KerberosSession = {
+          number,
+          proof: login.credential.method === "password" ? "password" : "ticket",
+          token: undefined,
+          principal: undefined,
+          isEstablished: false,
+        };
+        return Effect.as(Scope.addFinalizer(resourcesOf(login.connectionId).scope, release), session);
+      }),
       receiveMessage: fromEffect(({ login, session }) =>
         Effect.tryPromise({
-          try: () => gssapiOf(login).exchange(session?.token),
+          try: () => gssapiOf(login).exchange(session.token),
           catch: (cause) =>
             cause instanceof InteractionEnded
               ? cause
@@ -101,9 +106,8 @@ export const kerberosLoginWith = (
         Effect.gen(function* () {
           const received = Redacted.value(message.bytes);
           logOf(login).debug("AUTH", "A Kerberos token of the client", { bytes: received.length });
-          const number = session?.number ?? (yield* newSession(login));
           const { token, principal } = yield* sourceOf(login)
-            .library.call("acceptToken", { session: number, token: received })
+            .library.call("acceptToken", { session: session.number, token: received })
             .pipe(
               Effect.tapError(({ status: { major, minor, token: errorToken } }: CallRefused) =>
                 Effect.sync(() =>
@@ -118,31 +122,30 @@ export const kerberosLoginWith = (
               Effect.mapError(tokenRefused),
             );
           const reply = token === undefined ? undefined : Redacted.make(token);
-          return { number, token: reply, principal, isEstablished: principal !== undefined };
+          return { ...session, token: reply, principal, isEstablished: principal !== undefined };
         }),
       ),
       verifyMic: fromEffect(({ login, session, message }) =>
         sourceOf(login)
           .library.call("verifyMic", {
-            session: session?.number ?? 0,
+            session: session.number,
             data: gssapiOf(login).signedData(),
             mic: Redacted.value(message.bytes),
           })
           .pipe(Effect.asVoid, Effect.mapError(micRefused)),
       ),
-      getCredentials: fromEffect((login) =>
+      getCredentials: fromEffect(({ login, session }) =>
         Effect.gen(function* () {
           logOf(login).debug("AUTH", "Password authentication request to the KDC");
           const proof = passwordOf(login);
           if (proof === undefined) return yield* Effect.fail(noPrincipal);
-          const number = yield* newSession(login);
           const principal = yield* withinPatience(
             sourceOf(login)
-              .library.call("getCredentials", { session: number, ...proof })
+              .library.call("getCredentials", { session: session.number, ...proof })
               .pipe(Effect.mapError(credentialsRefused)),
           );
-          const session: KerberosSession = { number, token: undefined, principal, isEstablished: true };
-          return session;
+          const obtained: KerberosSession = { ...session, principal, isEstablished: true };
+          return obtained;
         }),
       ),
       proveKdc: fromEffect(({ login, session }) =>

@@ -28,6 +28,7 @@ const messageOf = (kind: ClientMessage["kind"]): ClientMessage => ({
 
 const sessionWith = (isEstablished: boolean): KerberosSession => ({
   number: 1,
+  proof: "ticket",
   token: undefined,
   principal: undefined,
   isEstablished,
@@ -63,6 +64,10 @@ const login = async (script: Script = {}) => {
   const identity = { ...identityOf("jane"), authenticatedUsername: name };
   const machine = kerberosMachine.provide({
     actors: {
+      openSession: fromPromise(async ({ input: { credential } }) => ({
+        ...sessionWith(false),
+        proof: credential.method === "password" ? "password" : "ticket",
+      })),
       receiveMessage: fromPromise(async () => {
         const message = waiting.shift();
         if (message instanceof Error || message === undefined) throw message ?? failure("SILENCE");

@@ -1,8 +1,8 @@
 /** gssapi-with-mic spoken message by message (RFC 4462 section 3), to leave the way that clients go. */
 
 import { Message, message, Reader, string } from "../../src/ssh/wire.ts";
-import type { Daemon } from "../support/daemon.ts";
-import { WireClient } from "../support/wire-client.ts";
+import type { Daemon } from "./daemon.ts";
+import { WireClient } from "./wire-client.ts";
 
 /** Kerberos V5, as DER. */
 export const KERBEROS = Buffer.from("06092a864886f712010202", "hex");
