@@ -106,7 +106,8 @@ export class SessionChannel {
       const details = { channel: this.number, request: type, reason };
       this.#port.logger().debug("SSH_CHANNEL_REQUEST_FAILED", "A channel request was refused", details);
     }
-    if (wantsReply) {
+    // Section 5.3: nothing follows a close. Clients that have forgotten the channel end the connection for less.
+    if (wantsReply && !this.#isCloseSent) {
       const answer = isAccepted ? Message.CHANNEL_SUCCESS : Message.CHANNEL_FAILURE;
       this.#port.send(message(answer, { uint32: this.#recipient }));
     }
@@ -201,6 +202,7 @@ export class SessionChannel {
   #sendClose(): void {
     if (this.#isCloseSent) return;
     this.#isCloseSent = true;
+    this.#output.abandon();
     this.#port.send(message(Message.CHANNEL_CLOSE, { uint32: this.#recipient }));
   }
 

@@ -471,6 +471,28 @@ describe("the end", () => {
     expect(order(client)).toEqual([Message.CHANNEL_CLOSE]);
   });
 
+  test("behind its close a channel says nothing more, not even what a request was waiting for", async () => {
+    const { client, connection, channel } = await running();
+    connection.link.closeChannel(channel, { kind: "status", status: 0 });
+    await client.next(Message.CHANNEL_CLOSE);
+    client.send(Message.CHANNEL_REQUEST, { uint32: channel }, "signal", true, "TERM");
+    client.send(Message.GLOBAL_REQUEST, "keepalive@openssh.com", true);
+    await client.next(Message.REQUEST_FAILURE);
+    expect(client.received.map(([type]) => type)).not.toContain(Message.CHANNEL_FAILURE);
+  });
+
+  test("what a client had no room for is not sent behind the close", async () => {
+    const { client, connection, channel, streams } = await running(0);
+    streams.channel.write("no room for this");
+    connection.link.closeChannel(channel, { kind: "status", status: 0 });
+    streams.channel.write("too late");
+    await client.next(Message.CHANNEL_CLOSE);
+    client.send(Message.CHANNEL_WINDOW_ADJUST, { uint32: channel }, { uint32: 100 });
+    client.send(Message.GLOBAL_REQUEST, "keepalive@openssh.com", true);
+    await client.next(Message.REQUEST_FAILURE);
+    expect(order(client).at(-1)).toBe(Message.CHANNEL_CLOSE);
+  });
+
   test("writing after the end is no error that nobody listens for", async () => {
     const { client, connection, channel, streams, server } = await running();
     connection.link.closeChannel(channel, { kind: "status", status: 0 });
