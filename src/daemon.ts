@@ -182,8 +182,7 @@ const runService = (services: Readonly<Record<string, Service>>) =>
         return Effect.never;
       }),
     );
-    const fiber = Effect.runFork(
-      Effect.catch(run, (error) => Effect.sync(() => send({ type: "service.crashed", error }))),
-    );
+    const crashed = (error: unknown) => Effect.sync(() => send({ type: "service.crashed", error }));
+    const fiber = Effect.runFork(run.pipe(Effect.catch(crashed), Effect.catchDefect(crashed)));
     return () => void Effect.runFork(Fiber.interrupt(fiber));
   });

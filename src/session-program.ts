@@ -5,15 +5,17 @@
 import { finished, type Readable, type Writable } from "node:stream";
 import { Effect, Fiber } from "effect";
 import { fromCallback } from "xstate";
+import { refusalOf } from "../machines/facts.ts";
 import type { ProgramCommand, ProgramInput } from "../machines/session.ts";
 import type { RunningProgram } from "./backend/backend.ts";
 import { type Failure, failure } from "./failure.ts";
 import type { Logger } from "./log/logger.ts";
+import { ProgramCommands } from "./program-commands.ts";
 import type { ChannelStreams, Link } from "./ssh/link.ts";
 
 /** What a session needs of its connection. */
 export interface SessionResources {
-  readonly link: Link;
+  readonly link: Pick<Link, "streams">;
   readonly logger: Logger;
 }
 
@@ -27,10 +29,12 @@ export const sessionProgram = (resources: (connectionId: string) => SessionResou
   fromCallback<ProgramCommand, ProgramInput>(({ input, sendBack, receive }) => {
     const { connectionId, channel, environment, program, terminal, variables } = input;
     const { link, logger } = resources(connectionId);
-    /** Commands that arrive while the program is being started. */
-    const early: ProgramCommand[] = [];
-    let obey = (command: ProgramCommand): void => void early.push(command);
-    receive((command) => obey(command));
+    const commands = new ProgramCommands();
+    receive((command) => {
+      if (commands.add(command)) return;
+      const details = { channel, request: "signal", reason: "too many signals wait for the program" };
+      logger.notice("SSH_CHANNEL_REQUEST_FAILED", "A signal was dropped", details);
+    });
 
     const run = Effect.scoped(
       Effect.gen(function* () {
@@ -43,17 +47,16 @@ export const sessionProgram = (resources: (connectionId: string) => SessionResou
             error: error.message,
           }),
         );
-        obey = (command) => void Effect.runFork(carryOut(running, command, channel, logger));
-        early.forEach(obey);
+        const obey = Effect.flatMap(commands.next, (command) => carryOut(running, command, channel, logger));
+        yield* Effect.forkScoped(Effect.forever(obey));
         sendBack({ type: "program.started" });
         const exit = yield* running.exit;
         yield* flushed;
         sendBack({ type: "program.exited", exit });
       }),
     );
-    const fiber = Effect.runFork(
-      Effect.catch(run, (error) => Effect.sync(() => sendBack({ type: "program.failed", error }))),
-    );
+    const fail = (error: unknown) => Effect.sync(() => sendBack({ type: "program.failed", error }));
+    const fiber = Effect.runFork(run.pipe(Effect.catch(fail), Effect.catchDefect(fail)));
     return () => void Effect.runFork(Fiber.interrupt(fiber));
   });
 
@@ -91,8 +94,23 @@ const passOn = (from: Readable, to: Writable): Effect.Effect<void, Failure> => {
   );
 };
 
-const carryOut = (running: RunningProgram, command: ProgramCommand, channel: number, logger: Logger) =>
-  Effect.catch(
-    command.type === "window.changed" ? running.resize(command.size) : running.signal(command.signal),
-    (error) => Effect.sync(() => logger.notice(error.code, error.message, { ...error.details, channel })),
+const carryOut = (
+  running: RunningProgram,
+  command: ProgramCommand,
+  channel: number,
+  logger: Logger,
+): Effect.Effect<void> => {
+  const carried =
+    command.type === "window.changed" ? running.resize(command.size) : running.signal(command.signal);
+  return carried.pipe(
+    Effect.catch((error) =>
+      Effect.sync(() => logger.notice(error.code, error.message, { ...error.details, channel })),
+    ),
+    Effect.catchDefect((defect) =>
+      Effect.sync(() => {
+        const { code, message } = refusalOf(defect);
+        logger.error(code, message, { channel });
+      }),
+    ),
   );
+};
