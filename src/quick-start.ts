@@ -7,6 +7,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { Duration, Effect, Redacted } from "effect";
+import { readAuthorizedKey } from "./auth/authorized-key.ts";
 import { hashPassword } from "./auth/password-hash.ts";
 import { type Engine, openEngine } from "./backend/docker/engine.ts";
 import { findImage, pullImage } from "./backend/docker/images.ts";
@@ -96,15 +97,16 @@ const fetchImage = (engine: Engine, say: (line: string) => void) =>
     yield* pullImage(engine, pull, say);
   });
 
-/** The invoking user's `~/.ssh/*.pub`; certificates (`*-cert.pub`) are no keys. */
+/** Those of the invoking user's `~/.ssh/*.pub` that can let somebody in: certificates and old kinds of keys can't. */
 const publicKeys = async (): Promise<readonly { file: string; key: string }[]> => {
   const folder = join(homedir(), ".ssh");
   const names = await readdir(folder).catch(() => []);
-  const files = names.filter((name) => name.endsWith(".pub") && !name.endsWith("-cert.pub")).sort();
-  return Promise.all(
+  const files = names.filter((name) => name.endsWith(".pub")).sort();
+  const found = await Promise.all(
     files.map(async (name) => ({
       file: join(folder, name),
-      key: (await readFile(join(folder, name), "utf8")).trim(),
+      key: (await readFile(join(folder, name), "utf8").catch(() => "")).trim(),
     })),
   );
+  return found.filter(({ key }) => typeof readAuthorizedKey(key) !== "string");
 };

@@ -164,6 +164,9 @@ export const signatureAlgorithms: readonly string[] = [...keyTypes.values()].fla
   ({ algorithms }) => algorithms,
 );
 
+/** The types of keys that a client may have, as authorized_keys names them. */
+export const publicKeyTypes: readonly string[] = [...keyTypes.keys()];
+
 /** Reads a key's blob; undefined when it is none of the known types, or broken. */
 export const readPublicKey = (blob: Buffer): PublicKey | undefined => {
   try {

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { blobOf, readAuthorizedKey } from "../../../src/auth/authorized-key.ts";
+import { string } from "../../../src/ssh/wire.ts";
 
 let directory: string;
 const keys = new Map<string, string>();
@@ -31,6 +32,13 @@ describe("keys that ssh-keygen made", () => {
     expect(readAuthorizedKey(`${algorithm} ${blob}`)).toEqual(read);
     expect(blobOf(`${algorithm} ${blob}`)).toBe(blob);
   });
+});
+
+test("a key in a FIDO authenticator, which only one who has it can make", () => {
+  const point = Buffer.from(fields("ed25519")[1] ?? "", "base64").subarray(-32);
+  const type = "sk-ssh-ed25519@openssh.com";
+  const blob = Buffer.concat([string(type), string(point), string("ssh:")]).toString("base64");
+  expect(readAuthorizedKey(`${type} ${blob} jane@token`)).toEqual({ blob });
 });
 
 describe("lines that are refused", () => {
