@@ -114,7 +114,8 @@ describe("a daemon that is killed with people in its pods", () => {
       metadata: { name: "somebody-elses", namespace },
       spec: specFor(BUSYBOX, { command: IDLE }),
     });
-    const connection = { mode: "connection", metadata: { namespace } };
+    const spec = specFor(BUSYBOX, {}, { terminationGracePeriodSeconds: 1 });
+    const connection = { mode: "connection", metadata: { namespace }, spec };
     await using living = await serve(person, { config: await config(connection) });
     await using staying = living.client.terminal("echo in; sleep 1000");
     await staying.waitFor("in", 60);

@@ -34,15 +34,20 @@ export class ClusterAccess {
   }
 
   /** @throws ConfigError when a kubeconfig file can't be read or names no cluster. */
-  static from(connection: KubernetesConnection, environment: NodeJS.ProcessEnv = process.env): ClusterAccess {
+  static from(
+    connection: KubernetesConnection,
+    environment: NodeJS.ProcessEnv = process.env,
+    serviceAccount = SERVICE_ACCOUNT,
+  ): ClusterAccess {
     if (connection.kubeconfig !== "") {
       const load = kubeconfigLoader(connection.kubeconfig);
       load();
       return new ClusterAccess(load, connection.path, "");
     }
-    if (isUnconfigured(connection) && existsSync(join(SERVICE_ACCOUNT, "token"))) {
-      const kubeConfig = inCluster(environment);
-      return new ClusterAccess(() => kubeConfig, connection.path, join(SERVICE_ACCOUNT, "token"));
+    const token = join(serviceAccount, "token");
+    if (isUnconfigured(connection) && existsSync(token)) {
+      const kubeConfig = inCluster(environment, serviceAccount);
+      return new ClusterAccess(() => kubeConfig, connection.path, token);
     }
     const kubeConfig = configured(connection);
     return new ClusterAccess(() => kubeConfig, connection.path, connection.bearerTokenFile);
@@ -119,14 +124,14 @@ const isUnconfigured = (connection: KubernetesConnection): boolean =>
     connection.cacert,
   ].every((value) => value === "");
 
-const inCluster = ({
-  KUBERNETES_SERVICE_HOST: host,
-  KUBERNETES_SERVICE_PORT: port,
-}: NodeJS.ProcessEnv): KubeConfig =>
+const inCluster = (
+  { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port }: NodeJS.ProcessEnv,
+  serviceAccount: string,
+): KubeConfig =>
   kubeConfigOf(
     {
       server: host === undefined ? `https://${DEFAULT_HOST}` : `https://${bracketed(host)}:${port ?? "443"}`,
-      caFile: join(SERVICE_ACCOUNT, "ca.crt"),
+      caFile: join(serviceAccount, "ca.crt"),
     },
     {},
   );
