@@ -61,7 +61,8 @@ describe("mode persistent, as the release notes have it", () => {
       spec: specFor(BUSYBOX, { command: IDLE }),
     });
     await using one = await serve(person, { config: await config(existing()) });
-    expect(await one.client.run("hostname")).toMatchObject({ code: 0, stdout: "my-existing-pod\n" });
+    const result = await one.client.run("hostname");
+    expect(result, result.stderr).toMatchObject({ code: 0, stdout: "my-existing-pod\n" });
     await one.daemon.log.next("KUBERNETES_SHARED_POD");
   });
 
