@@ -44,6 +44,9 @@ docker      docker.io              dockerd
 docker      docker-registry        docker-registry
 docker      busybox-static         /bin/busybox
 docker      iptables               iptables
+docker      krb5-kdc               krb5kdc
+docker      krb5-admin-server      kadmin.local
+docker      krb5-user              kinit
 kubernetes  root                   -
 kubernetes  openssh-client         ssh
 kubernetes  etcd-server            etcd
