@@ -8,9 +8,18 @@ import type { Findings } from "./validate-http.ts";
 
 const KEYS = ["keytab", "configPath"] as const;
 
-export const kerberos = (options: Kerberos): Effect.Effect<Findings> => {
-  const { configPath, credentialCachePath, clockSkew } = options;
+/** @param isAuthorized whether somebody else decides who may have which user name */
+export const kerberos = (options: Kerberos, isAuthorized: boolean): Effect.Effect<Findings> => {
+  const { configPath, credentialCachePath, clockSkew, enforceUsername } = options;
   const found: Finding[] = [];
+  if (!enforceUsername && !isAuthorized) {
+    found.push({
+      path: ["enforceUsername"],
+      message: "is off and there is no auth.authz to decide: every Kerberos user can log in as every user",
+      code: "KRB_USERNAME_NOT_ENFORCED",
+      severity: "warning",
+    });
+  }
   // The library takes a list of files with colons between them.
   if (configPath.includes(":")) found.push({ path: ["configPath"], message: "must not contain a colon" });
   if (!/^(\/[^/\0]+)+$/.test(credentialCachePath)) {

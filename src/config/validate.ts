@@ -109,7 +109,9 @@ const auth = ({ password, publicKey, keyboardInteractive, gssapi, authz, users }
     .map(([name, section]) => under(name, under("webhook", authWebhook(section.webhook))));
   const byKerberos = Object.entries({ password, gssapi })
     .filter(([, { method }]) => method === "kerberos")
-    .map(([name, section]) => under(name, under("kerberos", kerberos(section.kerberos))));
+    .map(([name, section]) =>
+      under(name, under("kerberos", kerberos(section.kerberos, authz.method !== ""))),
+    );
   const interactive = under("keyboardInteractive", keyboardInteractiveFindings(keyboardInteractive));
   return Effect.map(Effect.all([...webhooks, ...byKerberos, interactive]), (all) => [
     ...found,

@@ -235,6 +235,13 @@ describe("with a slow KDC", () => {
       level: "error",
     });
     // What still waits in the library keeps nobody from leaving.
+    const asking = () => patient.log.next("AUTH", ({ message }) => message.includes("request to the KDC"));
+    await asking();
+    const another = ssh(patient, { username: "user1", password: PASSWORD }, "echo never");
+    await asking();
+    const stopped = performance.now();
     expect(await patient.stop()).toEqual({ code: 0, signal: null });
+    expect(performance.now() - stopped).toBeLessThan(10_000);
+    expect(await another).toMatchObject({ code: 255, stdout: "" });
   });
 });

@@ -83,7 +83,6 @@ export const kerberosLoginWith = (
       openSession: fromEffect((login) => {
         const { library } = sourceOf(login);
         const number = library.newSession();
-        const release = Effect.ignore(library.call("release", { session: number }));
         const session: KerberosSession = {
           number,
           proof: login.credential.method === "password" ? "password" : "ticket",
@@ -91,7 +90,8 @@ export const kerberosLoginWith = (
           principal: undefined,
           isEstablished: false,
         };
-        return Effect.as(Scope.addFinalizer(resourcesOf(login.connectionId).scope, release), session);
+        const forget = Effect.sync(() => library.forget(number));
+        return Effect.as(Scope.addFinalizer(resourcesOf(login.connectionId).scope, forget), session);
       }),
       receiveMessage: fromEffect(({ login, session }) =>
         Effect.tryPromise({

@@ -20,7 +20,7 @@ export interface KerberosLogins {
 
 /** Fails when the library is missing, or cannot use the configuration or the keytab. */
 export const kerberosLogins = (
-  { password, gssapi, authz }: Pick<Auth, "password" | "gssapi" | "authz">,
+  { password, gssapi }: Pick<Auth, "password" | "gssapi">,
   logger: Logger,
 ): Effect.Effect<KerberosLogins, Failure, Scope.Scope> =>
   Effect.gen(function* () {
@@ -39,13 +39,6 @@ export const kerberosLogins = (
           keytab: options.keytab,
           principals: principals.join(" "),
         });
-        if (!options.enforceUsername && authz.method === "") {
-          logger.warning(
-            "KRB_USERNAME_NOT_ENFORCED",
-            "Every Kerberos user can log in as every user: enforceUsername is off and there is no auth.authz to decide",
-            { section: path },
-          );
-        }
         return { options, library };
       });
     return {

@@ -21,6 +21,8 @@ import type {
 const PROGRAM = fileURLToPath(new URL("./library/process.js", import.meta.url));
 /** Passwords that wait for a KDC hold a thread each; logins with tickets never wait for one. */
 const THREADS = 128;
+/** The id of requests whose answer is of no interest. */
+const NOBODY_WAITS = 0;
 /** Where files are memory and never reach a disk. */
 const MEMORY_DIRECTORY = "/dev/shm";
 
@@ -40,6 +42,8 @@ export interface KerberosLibrary {
   ) => Effect.Effect<LibraryCalls[Call]["output"], CallRefused>;
   /** The number of a session that nobody had. */
   readonly newSession: () => number;
+  /** Frees what the library keeps for a session, once it doesn't wait for a KDC any more. */
+  readonly forget: (session: number) => void;
 }
 
 /** The process ends with the scope. Nothing is started before the first call. */
@@ -85,6 +89,12 @@ class LibraryProcess implements KerberosLibrary {
   newSession(): number {
     this.#sessions += 1;
     return this.#sessions;
+  }
+
+  forget(session: number): void {
+    const request: LibraryRequest<"release"> = { id: NOBODY_WAITS, call: "release", input: { session } };
+    // A process that is gone has forgotten by itself.
+    if (this.#child?.connected) this.#child.send(request, () => {});
   }
 
   call<Call extends LibraryCall>(

@@ -32,6 +32,18 @@ describe.each(["password", "gssapi"])("auth.%s by Kerberos", (method) => {
     });
   });
 
+  it("warns of names that nobody checks", async () => {
+    const { warnings } = await load(section(", enforceUsername: false"));
+    expect(warnings).toMatchObject([
+      { code: "KRB_USERNAME_NOT_ENFORCED", path: `auth.${method}.kerberos.enforceUsername` },
+    ]);
+    const decided = section(", enforceUsername: false").replace(
+      /}$/,
+      ", authz: {method: webhook, webhook: {url: 'http://a'}}}",
+    );
+    expect((await load(decided)).warnings).toEqual([]);
+  });
+
   it.each([
     ["credentialCachePath: krb5cc", "credentialCachePath: expected an absolute path of a file"],
     ["credentialCachePath: /tmp/", "credentialCachePath: expected an absolute path of a file"],
