@@ -1,5 +1,5 @@
 /** What is open for each live connection, found by its id: machines carry the id, sources look up the rest. */
-import { Effect, Exit, Scope } from "effect";
+import { Duration, Effect, Exit, Scope } from "effect";
 import type { ConnectionEvent } from "../machines/connection-facts.ts";
 import { refusalOf } from "../machines/facts.ts";
 import type { ConnectionResources } from "./backend/backend.ts";
@@ -18,11 +18,15 @@ export interface LiveConnection extends ConnectionResources {
 
 export class Connections {
   readonly #live = new Map<string, LiveConnection>();
-  readonly #closing = new Set<Promise<void>>();
+  /** What is being given back, by the connection that held it. */
+  readonly #releases = new Map<string, Promise<void>>();
   readonly #logger: Logger;
+  readonly #releaseTimeout: Duration.Duration;
 
-  constructor(logger: Logger) {
+  /** `releaseTimeout`: how long `settle` waits. */
+  constructor(logger: Logger, releaseTimeout: Duration.Duration) {
     this.#logger = logger;
+    this.#releaseTimeout = releaseTimeout;
   }
 
   /** `tell` reaches the connection's machine. */
@@ -55,12 +59,9 @@ export class Connections {
     return this.#live.get(connectionId)?.logger ?? this.#logger.with({ connectionId });
   }
 
-  /** Gives back everything the connection acquired. A second call waits for the first. */
+  /** Gives back everything the connection acquired. A second call waits for the first; to stop waiting stops nothing. */
   release(connectionId: string): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const live = this.#live.get(connectionId);
-      return live === undefined ? Effect.void : Scope.close(live.scope, Exit.void);
-    });
+    return Effect.promise(() => this.#release(connectionId));
   }
 
   /** Ends what is left of a connection whose actor is gone. */
@@ -68,16 +69,40 @@ export class Connections {
     const live = this.#live.get(connectionId);
     if (live === undefined) return;
     live.link.disconnect("byApplication", "");
+    void this.#release(connectionId).catch((error: unknown) => {
+      const { code, message } = refusalOf(error);
+      live.logger.error(code, message);
+    });
     this.#live.delete(connectionId);
-    const closed = Effect.runPromise(Scope.close(live.scope, Exit.void)).finally(() =>
-      this.#closing.delete(closed),
-    );
-    this.#closing.add(closed);
   }
 
-  /** Abandons every connection and waits until all have given back what they held. */
+  /** Abandons every connection and waits until all have given back what they held, or until that takes too long. */
   async settle(): Promise<void> {
     for (const connectionId of [...this.#live.keys()]) this.abandon(connectionId);
-    await Promise.all(this.#closing);
+    const timeout = Duration.toMillis(this.#releaseTimeout);
+    let timer: NodeJS.Timeout | undefined;
+    const isLate = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, timeout);
+    });
+    await Promise.race([Promise.allSettled(this.#releases.values()), isLate]);
+    clearTimeout(timer);
+    for (const connectionId of this.#releases.keys()) {
+      this.loggerOf(connectionId).error(
+        "SSH_RELEASE_FAILED",
+        "Giving back what the connection used took too long",
+        { releaseTimeoutSeconds: timeout / 1000 },
+      );
+    }
+  }
+
+  #release(connectionId: string): Promise<void> {
+    const release = this.#releases.get(connectionId);
+    const live = this.#live.get(connectionId);
+    if (release !== undefined || live === undefined) return release ?? Promise.resolve();
+    const begun = Effect.runPromise(Scope.close(live.scope, Exit.void)).finally(() =>
+      this.#releases.delete(connectionId),
+    );
+    this.#releases.set(connectionId, begun);
+    return begun;
   }
 }

@@ -56,7 +56,7 @@ export interface Daemon {
 
 export const startDaemon = (sources: DaemonSources): Daemon => {
   const { logger } = sources;
-  const connections = new Connections(logger);
+  const connections = new Connections(logger, RELEASE_TIMEOUT);
   const offers = new Map<string, SocketOffer>();
 
   const onSocket = (offer: SocketOffer): void => {
