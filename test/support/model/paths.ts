@@ -130,10 +130,22 @@ const fewest = (paths: readonly ModelPath[]): readonly ModelPath[] => {
     const [best] = paths
       .map((path) => ({ path, worth: worthOf(path) }))
       .sort((one, other) => other.worth - one.worth || one.path.steps.length - other.path.steps.length);
-    if (best === undefined || best.worth === 0) return chosen;
+    if (best === undefined || best.worth === 0) return chosen.filter(isNeeded(chosen));
     chosen.push(best.path);
     for (const id of best.path.steps.flatMap(({ transitions }) => transitions)) covered.add(id);
   }
+};
+
+/** A path that was worth it when it was chosen may have become a part of later ones. */
+const isNeeded = (chosen: readonly ModelPath[]): ((path: ModelPath) => boolean) => {
+  const transitionsOf = ({ steps }: ModelPath) => steps.flatMap(({ transitions }) => transitions);
+  const left = new Set(chosen);
+  return (path) => {
+    const others = new Set([...left].filter((other) => other !== path).flatMap(transitionsOf));
+    if (transitionsOf(path).some((id) => !others.has(id))) return true;
+    left.delete(path);
+    return false;
+  };
 };
 
 const statesOfSnapshot = (snapshot: AnyMachineSnapshot): readonly string[] =>

@@ -40,9 +40,9 @@ export interface Walk<W extends AsyncDisposable> {
   readonly daemon: (world: W) => Promise<ObservedDaemon>;
   /** Begins what makes the machine's actor; default is that the daemon's start does. */
   readonly begin?: (world: W, daemon: ObservedDaemon) => unknown;
-  /** Which actor is walked, by its first step; default is the first of this machine that begins. */
-  readonly isSubject?: (step: Step, world: W) => boolean;
-  /** One look for each state in which the machine can rest. */
+  /** Which actor of this machine is walked, in the order in which they begin; default is the first, 0. */
+  readonly subject?: number;
+  /** One look for each state in which a path comes to rest. */
   readonly looks: Readonly<Record<string, Look<W>>>;
   /** Transitions and states that no walk can come to, by id, with the reason. */
   readonly unreached?: Readonly<Record<string, string>>;
@@ -77,12 +77,19 @@ export const walk = <W extends AsyncDisposable>(name: string, walk: Walk<W>): vo
       ).toEqual([]);
     });
 
-    it("has a look from outside for each state in which it rests", () => {
-      const resting = statesOf(machine.root)
-        .filter(rests)
-        .map(({ id }) => id);
-      const reasons = Object.keys(walk.unreached ?? {});
-      expect(Object.keys(walk.looks).sort()).toEqual(resting.filter((id) => !reasons.includes(id)).sort());
+    it("has a look from outside for each state in which a path rests", () => {
+      const innermost = new Set(
+        statesOf(machine.root)
+          .filter(({ type }) => type === "atomic" || type === "final")
+          .map(({ id }) => id),
+      );
+      const resting = paths.flatMap(({ begins, steps }) => [
+        ...begins,
+        ...steps.flatMap(({ states }) => states),
+      ]);
+      const wanted = new Set(resting.filter((id) => innermost.has(id)));
+      expect(Object.keys(walk.looks)).toEqual(expect.arrayContaining([...wanted]));
+      expect(Object.keys(walk.looks).filter((id) => !innermost.has(id))).toEqual([]);
     });
 
     it.each(paths.map((path) => [titleOf(path), path] as const))("%s", async (_, path) => {
@@ -104,12 +111,13 @@ const follow = async <W extends AsyncDisposable>(
   const { observed } = daemon;
   const before = walk.begin === undefined ? 0 : observed.count();
   await walk.begin?.(world, daemon);
-  const isSubject = walk.isSubject ?? (() => true);
-  let at = await observed.waitFor(
-    (step) => step.machine === machine.id && step.event === "xstate.init" && isSubject(step, world),
-    `the beginning of ${machine.id}`,
-    before,
-  );
+  let at = before - 1;
+  for (let left = walk.subject ?? 0; left >= 0; left--)
+    at = await observed.waitFor(
+      ({ machine: id, event }) => id === machine.id && event === "xstate.init",
+      `the beginning of ${machine.id}`,
+      at + 1,
+    );
   const { actor } = observed.steps[at] as Step;
   const look = async (states: readonly string[]): Promise<void> => {
     for (const state of states) await walk.looks[state]?.(world, daemon);
@@ -161,10 +169,6 @@ export const idsOf = (
     transitions: states.flatMap(transitionsOf).map((transition) => transitionId(transition) ?? ""),
   };
 };
-
-/** Whether a machine can stay there: a state without parts that does not leave by itself in any case. */
-const rests = ({ type, always = [] }: AnyStateNode): boolean =>
-  (type === "atomic" || type === "final") && !always.some(({ guard }) => guard === undefined);
 
 /** The event of an invoked actor of a state that is done. */
 export const done = (machine: AnyStateMachine, state: string, output?: unknown): AnyEventObject => ({

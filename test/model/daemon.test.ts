@@ -1,0 +1,231 @@
+/** Walks machines/daemon.ts: daemons that start, cannot start, let clients in or not, and are told to stop, each in a process of its own. */
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
+import { afterAll, beforeAll, expect } from "vitest";
+import type { AnyMachineSnapshot } from "xstate";
+import { type DaemonContext, daemonMachine } from "../../machines/daemon.ts";
+import { Message } from "../../src/ssh/wire.ts";
+import type { Configuration } from "../support/daemon.ts";
+import { type ObservedDaemon, startObserved } from "../support/model/observed.ts";
+import { openPortal, type Portal } from "../support/model/portal.ts";
+import { type SilentDns, startSilentDns } from "../support/model/silent-dns.ts";
+import { after, REFUSAL, walk } from "../support/model/walk.ts";
+import {
+  approveDevice,
+  CLIENT_ID,
+  CLIENT_SECRET,
+  type OidcProvider,
+  startOidcProvider,
+} from "../support/oidc-provider.ts";
+import { freePort } from "../support/ports.ts";
+import { everything, rawSocket } from "../support/sockets.ts";
+import { WireClient } from "../support/wire-client.ts";
+
+interface DaemonWorld extends AsyncDisposable {
+  /** Sections of the configuration besides the login's. */
+  readonly sections: Record<string, Configuration>;
+  dns: SilentDns | undefined;
+  client: WireClient | undefined;
+  /** What is to be given back at the end, last things first. */
+  readonly owned: AsyncDisposable[];
+}
+
+/** Each connection that logs in holds a session, so that it does not end by itself when the daemon drains. */
+const isIdle = ({ context }: AnyMachineSnapshot): boolean =>
+  (context as DaemonContext).unauthenticated.length === 0;
+const hasClient = ({ context }: AnyMachineSnapshot): boolean =>
+  (context as DaemonContext).connections.length > 0;
+const offered = { type: "connection.offered", connectionId: "c1", remoteAddress: "", lot: 0 };
+
+let portal: Portal;
+let provider: OidcProvider;
+
+beforeAll(async () => {
+  portal = await openPortal();
+  provider = await startOidcProvider();
+  provider.amend("/device/auth", { interval: 0.2 });
+  // A connection that ends waits for it, as long as the provider is waited for.
+  provider.change("/token/revocation", () => new Promise(() => {}));
+});
+afterAll(async () => {
+  await provider[Symbol.asyncDispose]();
+  await portal[Symbol.asyncDispose]();
+});
+
+const clientOf = ({ client }: DaemonWorld): WireClient => {
+  if (client === undefined) throw new Error("nobody has connected");
+  return client;
+};
+
+/** Logs in with a browser, and keeps a program running. */
+const logIn = async (world: DaemonWorld): Promise<void> => {
+  const client = clientOf(world);
+  await client.beginAuthentication();
+  client.send(Message.USERAUTH_REQUEST, "jane", "ssh-connection", "keyboard-interactive", "", "");
+  const question = (await client.next(Message.USERAUTH_INFO_REQUEST)).toString("latin1");
+  client.send(Message.USERAUTH_INFO_RESPONSE, { uint32: 0 });
+  const [link = ""] = /https?:\/\/[^\s\0]+/.exec(question) ?? [];
+  const [, code = ""] = /code: (\S+)/.exec(question) ?? [];
+  await approveDevice(link, code);
+  await client.next(Message.USERAUTH_SUCCESS);
+  const channel = await client.openSession();
+  expect(await client.request(channel, "exec", "echo begun; cat")).toBe(true);
+  await client.next(Message.CHANNEL_DATA);
+};
+
+/** The address of the health service cannot be looked up: it neither starts nor fails. */
+const silenceNames = async (world: DaemonWorld): Promise<void> => {
+  if (world.dns !== undefined) return;
+  world.dns = await startSilentDns();
+  world.owned.push(world.dns);
+  world.sections.health = { enable: true, listen: `health.test:${await freePort()}` };
+};
+const awaitsHealth = (snapshot: AnyMachineSnapshot): boolean =>
+  snapshot.matches("starting") && (snapshot.context as DaemonContext).running.ssh === true;
+
+const stop = (_: DaemonWorld, daemon: ObservedDaemon): void => daemon.signal("SIGTERM");
+
+const isHealthy = async ({ sections }: DaemonWorld): Promise<number> =>
+  (await fetch(`http://${sections.health?.listen}/`)).status;
+
+walk<DaemonWorld>("daemon", {
+  input: {
+    services: ["ssh", "health"],
+    lastServices: [],
+    startups: { start: 1, ratePercent: 100, full: 1 },
+    connection: { closeTimeoutMillis: 0, releaseTimeoutMillis: 0 },
+    drainMillis: 20_000,
+  },
+  key: ({ running, connections, unauthenticated }: DaemonContext) => [running, connections, unauthenticated],
+  causes: {
+    "ssh can be reached": { event: { type: "service.running", name: "ssh", address: "" } },
+    "health can be reached": { event: { type: "service.running", name: "health", address: "" } },
+    "a client connects": {
+      event: offered,
+      when: (snapshot) => snapshot.matches("running") && !hasClient(snapshot),
+      cause: async (world, daemon) => {
+        world.client = await WireClient.connect(daemon);
+      },
+    },
+    "a client too many connects": {
+      event: { ...offered, connectionId: "c2" },
+      when: (snapshot) => snapshot.matches("running") && !isIdle(snapshot),
+      cause: async (_, daemon) => {
+        expect((await everything(await rawSocket(daemon))).toString()).toContain("Exceeded MaxStartups");
+        await daemon.log.any("SSH_STARTUPS_EXCEEDED");
+      },
+    },
+    "the client logs in": {
+      event: { type: "connection.admitted", connectionId: "c1" },
+      when: hasClient,
+      cause: logIn,
+    },
+    "the client leaves": {
+      event: { type: "connection.ended", connectionId: "c1" },
+      when: (snapshot) => hasClient(snapshot) && !snapshot.matches("closing"),
+      cause: (world) => clientOf(world).socket.destroy(),
+    },
+    "an operator stops it": {
+      event: { type: "stop.requested" },
+      when: (snapshot) => snapshot.matches("running") && isIdle(snapshot),
+      cause: stop,
+    },
+    "a name server is silent, and a client comes early": {
+      event: offered,
+      when: awaitsHealth,
+      arrange: silenceNames,
+      cause: async (_, daemon) => {
+        expect((await everything(await rawSocket(daemon))).toString()).not.toBe("");
+      },
+    },
+    "an operator stops what is still starting": {
+      event: { type: "stop.requested" },
+      when: awaitsHealth,
+      arrange: silenceNames,
+      cause: stop,
+    },
+    "the last connection is told to end": {
+      event: { type: "connection.ended", connectionId: "c1" },
+      when: (snapshot) => snapshot.matches("closing"),
+    },
+    "an operator stops it again": {
+      event: { type: "stop.requested" },
+      when: (snapshot) => snapshot.matches("draining") || snapshot.matches("closing"),
+      cause: stop,
+    },
+    "the time to drain is over": { event: after(daemonMachine, "daemon.draining") },
+    "health cannot listen": {
+      event: { type: "service.gaveUp", name: "health", refusal: REFUSAL },
+      when: (snapshot) => snapshot.matches("starting"),
+      arrange: async (world) => {
+        const other = createServer().listen(0, "127.0.0.1");
+        world.owned.push({ [Symbol.asyncDispose]: async () => void other.close() });
+        await once(other, "listening");
+        const { port } = other.address() as AddressInfo;
+        world.sections.health = { enable: true, listen: `127.0.0.1:${port}` };
+      },
+    },
+  },
+  world: async () => {
+    const owned: AsyncDisposable[] = [];
+    return {
+      owned,
+      sections: { health: { enable: true, listen: `127.0.0.1:${await freePort()}` } },
+      dns: undefined,
+      client: undefined,
+      [Symbol.asyncDispose]: async () => {
+        for (const each of owned.toReversed()) await each[Symbol.asyncDispose]();
+      },
+    };
+  },
+  daemon: async (world) => {
+    const oauth2 = {
+      provider: "oidc",
+      clientId: CLIENT_ID,
+      clientSecret: CLIENT_SECRET,
+      oidc: { url: `${provider.issuer}/` },
+    };
+    const daemon = await startObserved({
+      config: {
+        auth: { keyboardInteractive: { method: "oauth2", oauth2 } },
+        ssh: { maxStartups: "1:100:1" },
+        backend: "process",
+        ...world.sections,
+      },
+      beforehand: world.dns?.beforehand ?? "true",
+      ready: async ({ log, ending }) => {
+        await Promise.race([log.any("SSH_AVAILABLE"), ending]);
+      },
+    });
+    world.owned.push(daemon);
+    return daemon;
+  },
+  looks: {
+    "daemon.starting": (_, { pid }) => expect(process.kill(pid, 0)).toBe(true),
+    "daemon.running": async (world) => expect(await isHealthy(world)).toBe(200),
+    "daemon.draining": (_, { log }) => log.any("SERVICE_POOL_STOPPING"),
+    "daemon.closing": async (world) => {
+      const { text } = await clientOf(world).disconnection();
+      expect(text).toContain("The server has been shut down.");
+    },
+    "daemon.stopped": async ({ dns }, { ending }) => {
+      // The process waits for its system calls.
+      dns?.speak();
+      expect(await ending).toEqual({ code: 0, signal: null });
+    },
+    "daemon.failed": async (_, { ending, log }) => {
+      expect(await ending).toEqual({ code: 1, signal: null });
+      await log.any("HTTP_LISTEN_FAILED", ({ level }) => level === "crit");
+    },
+  },
+  unreached: {
+    "daemon|service.restarting|0":
+      "no service of today can fail once it has run: Node.js tells of a listening socket only that a client could not be accepted, which is logged",
+    "daemon|xstate.error.actor.*|0": "an actor that throws would be a bug",
+    "daemon.closing|xstate.after.closeDeadline.daemon.closing|0":
+      "each connection's own limits are shorter: only one that ignores them would be waited for so long",
+    "daemon.failing|xstate.after.closeDeadline.daemon.failing|0":
+      "a service of today gives up at its start only, when there are no connections yet to wait for",
+    "daemon.failing|stop.requested|0": "as its closeDeadline",
+  },
+});
