@@ -115,6 +115,7 @@ export const dockerWorld = async (
   const claims: Fates = [];
   const before: DockerWorld["before"] = new Map();
   let isFound = false;
+  let isClaimed = false;
   const settle = async (fate: Fate | "fails" | undefined): Promise<EngineAnswer | undefined> => {
     if (fate === "fails") return BROKEN;
     if (fate !== undefined) await become(fate);
@@ -122,7 +123,8 @@ export const dockerWorld = async (
   };
   const front = await engineFront(engine, async (request) => {
     const moment = momentOf(request, name, isFound);
-    if (moment === undefined) return undefined;
+    // An image is looked into by a container of its own before.
+    if (moment === undefined || (moment === "container is inspected" && !isClaimed)) return undefined;
     const answer = await before.get(moment)?.shift()?.();
     if (answer !== undefined) return answer;
     if (moment === "container is looked up") {
@@ -133,6 +135,7 @@ export const dockerWorld = async (
     if (moment === "container is created") isFound = true;
     if (moment !== "container is claimed") return undefined;
     isFound = false;
+    isClaimed = true;
     return settle(claims.shift());
   });
 
