@@ -11,9 +11,18 @@ import { kubernetes } from "./kubernetes.ts";
 import { login } from "./login.ts";
 import { type Benchmark, type Row, ratio, type Section, type Settings } from "./measure.ts";
 import { memory } from "./memory.ts";
+import { sshproxy } from "./sshproxy.ts";
 import { throughput } from "./throughput.ts";
 
-const benchmarks: ReadonlyArray<Benchmark> = [login, keyExchange, throughput, memory, docker, kubernetes];
+const benchmarks: ReadonlyArray<Benchmark> = [
+  login,
+  keyExchange,
+  throughput,
+  memory,
+  docker,
+  kubernetes,
+  sshproxy,
+];
 
 const usage = `usage: npm run bench -- [--quick] [--noise] [NAME...]
   NAME      run only these: ${benchmarks.map(({ name }) => name).join(", ")}

@@ -1,6 +1,14 @@
-/** The conformance suite against Berth on a real cluster, in each mode with exactly the permissions that README lists. */
+/**
+ * The conformance suite against Berth on a real cluster, in each mode with exactly the permissions that README lists; in
+ * mode connection with a policy in force.
+ */
 import { afterAll, beforeAll, expect, inject } from "vitest";
-import { type ConformanceOptions, conformance, type Started } from "../support/conformance.ts";
+import {
+  type ConformanceOptions,
+  conformance,
+  policyOfTheSuite,
+  type Started,
+} from "../support/conformance.ts";
 import { clusterIn, specFor } from "../support/kubernetes.ts";
 import { kubernetesConfig, newPerson, serve } from "../support/kubernetes-daemon.ts";
 import { namespaceWith, type RoleName, readmeRules } from "../support/readme-roles.ts";
@@ -17,7 +25,13 @@ beforeAll(async () => {
 
 const namespaceFor = (role: RoleName): string => `conformance-${role.split(" ")[0]}`;
 
-const suite = (role: RoleName, image: string, pod: object, options: ConformanceOptions = {}): void => {
+const suite = (
+  role: RoleName,
+  image: string,
+  pod: object,
+  options: ConformanceOptions = {},
+  security: object = {},
+): void => {
   const namespace = namespaceFor(role);
   const start = async (): Promise<Started> => {
     await cluster.apply(...namespaceWith(namespace, await readmeRules(role)));
@@ -27,7 +41,7 @@ const suite = (role: RoleName, image: string, pod: object, options: ConformanceO
       { kubeconfig: cluster.berthKubeconfig },
       { metadata: { namespace }, spec: specFor(image), shellCommand: ["/bin/bash"], ...pod },
     );
-    const serving = await serve(person, { config });
+    const serving = await serve(person, { config: { ...config, security } });
     return {
       ssh: serving.target,
       cleanup: async () => {
@@ -45,7 +59,7 @@ suite("persistent with createMissingPods", "test.local/guest:1", {
   createMissingPods: true,
   metadata: { namespace: namespaceFor("persistent"), name: "lab-{authenticatedUsername}" },
 });
-suite("connection", "test.local/guest-agent:1", { mode: "connection" });
+suite("connection", "test.local/guest-agent:1", { mode: "connection" }, {}, policyOfTheSuite);
 suite("session", "test.local/guest:1", { mode: "session" }, { sharesFiles: false });
 
 afterAll(() =>

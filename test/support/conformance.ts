@@ -18,7 +18,7 @@ import { terminals } from "./conformance/terminals.ts";
 import { transfers } from "./conformance/transfers.ts";
 import { SshClient } from "./ssh.ts";
 
-export type { ConformanceOptions, Started } from "./conformance/subject.ts";
+export { type ConformanceOptions, policyOfTheSuite, type Started } from "./conformance/subject.ts";
 
 /** Registers the suite. `start` runs once, before it; its cleanup once, after it. */
 export const conformance = (

@@ -25,6 +25,21 @@ export interface ConformanceOptions {
   readonly largeMegabytes?: number;
 }
 
+/**
+ * A section `security` that allows what the suite needs and nothing else. Its commands hold random words, so that they
+ * cannot be listed; terminals and shells have no lists.
+ */
+export const policyOfTheSuite = {
+  defaultMode: "filter",
+  maxSessions: 6,
+  env: { allow: ["LC_CONFORMANCE"] },
+  command: { mode: "enable" },
+  shell: { mode: "enable" },
+  subsystem: { allow: ["sftp", "no-such-subsystem"] },
+  tty: { mode: "enable" },
+  signal: { allow: ["TERM"] },
+} as const;
+
 export interface Subject {
   readonly ssh: () => SshClient;
   readonly target: () => SshTarget;
