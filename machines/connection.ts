@@ -186,6 +186,18 @@ export const connectionMachine = compound.createMachine({
         "logRefusal",
       ],
     },
+    "forwarding.requested": [
+      {
+        guard: { type: "mayForward", params: ({ context, event }) => forwardingOf(context, event) },
+        actions: { type: "log", params: ({ context, event }) => notForwarded(context, event) },
+      },
+      {
+        actions: {
+          type: "logForwardingRefusal",
+          params: ({ context, event }) => forwardingOf(context, event),
+        },
+      },
+    ],
     "session.requested": {
       actions: "tellSession",
     },
@@ -346,18 +358,6 @@ export const connectionMachine = compound.createMachine({
           },
           { actions: { type: "logSessionRefusal", params: ({ context }) => sessionsOf(context) } },
         ],
-        "forwarding.requested": [
-          {
-            guard: { type: "mayForward", params: ({ context, event }) => forwardingOf(context, event) },
-            actions: { type: "log", params: ({ context, event }) => notForwarded(context, event) },
-          },
-          {
-            actions: {
-              type: "logForwardingRefusal",
-              params: ({ context, event }) => forwardingOf(context, event),
-            },
-          },
-        ],
         "drain.requested": {
           target: "refusing",
           actions: { type: "refuse", params: { refusal: shuttingDown } },
@@ -436,18 +436,6 @@ export const connectionMachine = compound.createMachine({
       entry: "tellSessions",
       initial: "open",
       on: {
-        "forwarding.requested": [
-          {
-            guard: { type: "mayForward", params: ({ context, event }) => forwardingOf(context, event) },
-            actions: { type: "log", params: ({ context, event }) => notForwarded(context, event) },
-          },
-          {
-            actions: {
-              type: "logForwardingRefusal",
-              params: ({ context, event }) => forwardingOf(context, event),
-            },
-          },
-        ],
         "environment.lost": [
           {
             guard: "hasNoSessions",

@@ -5,7 +5,8 @@ import { Effect, Scope } from "effect";
 import type { Dialing, Peer, TrustedPeer } from "../../../machines/sshproxy.ts";
 import type { Failure } from "../../failure.ts";
 import { AuthenticationRefused } from "../../ssh/client/authentication.ts";
-import { ChannelRefused, ClientConnection, ConnectionEnded } from "../../ssh/client/connection.ts";
+import { ChannelRefused } from "../../ssh/client/channels.ts";
+import { ClientConnection, ConnectionEnded } from "../../ssh/client/connection.ts";
 import type { ConnectionResources } from "../backend.ts";
 import { HandshakeFailed, LoginRefused, ServerUnreachable } from "./failures.ts";
 

@@ -10,7 +10,7 @@ const STDERR = 1;
 /** What a channel needs of its connection. */
 export interface ClientChannelPort extends ChannelPort {
   /** Both sides have closed the channel. */
-  readonly closed: (channel: number) => void;
+  readonly closed: () => void;
 }
 
 /** The fields of SSH_MSG_CHANNEL_OPEN_CONFIRMATION. */
@@ -26,7 +26,6 @@ export class ClientChannel {
   readonly stderr: ErrorInput;
   /** What the server said about the program's end; undefined when the channel was closed without a word. */
   readonly exit: Promise<Exit | undefined>;
-  readonly #number: number;
   readonly #port: ClientChannelPort;
   readonly #recipient: number;
   readonly #output: ChannelOutput;
@@ -37,9 +36,8 @@ export class ClientChannel {
   #isCloseSent = false;
   #isClosed = false;
 
-  constructor(number: number, confirmation: ChannelConfirmation, port: ClientChannelPort) {
+  constructor(confirmation: ChannelConfirmation, port: ClientChannelPort) {
     const { recipient, window, packetBytes } = confirmation;
-    this.#number = number;
     this.#port = port;
     this.#recipient = recipient;
     this.#output = new ChannelOutput(port, recipient, window, packetBytes);
@@ -144,7 +142,7 @@ export class ClientChannel {
     this.#unanswered = [];
     for (const answer of unanswered) answer(false);
     this.#tellExit(undefined);
-    this.#port.closed(this.#number);
+    this.#port.closed();
   }
 
   #send(number: number, ...fields: readonly Field[]): void {

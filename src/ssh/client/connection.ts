@@ -4,28 +4,25 @@
  */
 import type { Duplex } from "node:stream";
 import type { Negotiated } from "ssh2/lib/protocol/Protocol.js";
-import { PACKET_BYTES } from "../channel-output.ts";
-import { WINDOW_BYTES } from "../channel-streams.ts";
 import { ServerIdentificationReader } from "../identification.ts";
 import { Outlet } from "../outlet.ts";
 import { describe } from "../peer-failures.ts";
 import { fingerprintOf } from "../public-key.ts";
 import { Transport, type TransportSettings } from "../ssh2-extension.ts";
-import { type Field, isPlainText, Message, message, ProtocolError, Reader } from "../wire.ts";
+import { type Field, Message, ProtocolError, Reader } from "../wire.ts";
 import { authenticate, type ClientCredentials } from "./authentication.ts";
-import { ClientChannel } from "./channel.ts";
+import type { ClientChannel } from "./channel.ts";
+import { ClientChannels, quote } from "./channels.ts";
 
 /** How long a server may take to close its end of a connection that was closed here. */
 const LINGER_MILLIS = 2000;
-/** How much of a server's own words is kept. */
-const LONGEST_QUOTE = 200;
+/** RFC 4250 section 4.1.1: the last number of the connection protocol. */
+const LAST_OF_CONNECTION = 127;
 /** How many messages of the authentication protocol may come before they are asked for. */
 const MOST_UNREAD = 16;
 /** RFC 4253 section 11.1: SSH_DISCONNECT_PROTOCOL_ERROR, SSH_DISCONNECT_BY_APPLICATION. */
 const PROTOCOL_ERROR = 2;
 const BY_APPLICATION = 11;
-/** RFC 4254 section 5.1: SSH_OPEN_ADMINISTRATIVELY_PROHIBITED. */
-const PROHIBITED = 1;
 
 /** What a server has shown of itself before it is trusted. */
 export interface Presented {
@@ -45,17 +42,6 @@ export class ConnectionEnded extends Error {
   }
 }
 
-/** SSH_MSG_CHANNEL_OPEN_FAILURE. */
-export class ChannelRefused extends Error {
-  /** RFC 4254 section 5.1. */
-  readonly reason: number;
-
-  constructor(reason: number, text: string) {
-    super(text);
-    this.reason = reason;
-  }
-}
-
 export interface ClientConnectionOptions {
   readonly transport: TransportSettings;
   /** The whole identification string, `SSH-2.0-…`. */
@@ -64,12 +50,6 @@ export interface ClientConnectionOptions {
 
 /** Where forwarded connections are said to come from. */
 const ORIGINATOR = "127.0.0.1";
-
-/** A promise, and what settles it. */
-interface Awaited<A> {
-  readonly resolve: (value: A) => void;
-  readonly reject: (error: Error) => void;
-}
 
 export class ClientConnection {
   /** Settles when the connection is over, with the reason. */
@@ -80,8 +60,7 @@ export class ClientConnection {
   readonly #options: ClientConnectionOptions;
   readonly #outlet: Outlet;
   readonly #identification = new ServerIdentificationReader();
-  readonly #channels = new Map<number, ClientChannel>();
-  readonly #openings = new Map<number, Awaited<ClientChannel>>();
+  readonly #channels: ClientChannels;
   /** Whoever waits for a step of the connection is told when it ends instead. */
   readonly #steps = new Set<(error: Error) => void>();
   #transport: Transport | undefined;
@@ -94,7 +73,6 @@ export class ClientConnection {
   #keysReady: () => void = () => {};
   #over: (reason: ConnectionEnded) => void = () => {};
   #end: ConnectionEnded | undefined;
-  #nextNumber = 0;
   #linger: NodeJS.Timeout | undefined;
 
   /** Begins at once. The socket is the connection's own from here on. */
@@ -102,6 +80,13 @@ export class ClientConnection {
     this.#socket = socket;
     this.#options = options;
     this.#outlet = new Outlet(socket, options.transport.memory);
+    this.#channels = new ClientChannels({
+      send: (payload) => this.#send(payload),
+      sendFilled: (length, fill) => this.#transport?.send(length, fill),
+      isCongested: () => this.#outlet.isFull || (this.#transport?.isExchangingKeys ?? true),
+      whenClear: (resume) => this.#outlet.whenClear(resume),
+      sendUnimplemented: () => this.#transport?.sendUnimplemented(),
+    });
     this.ended = new Promise((resolve) => {
       this.#over = resolve;
     });
@@ -155,13 +140,7 @@ export class ClientConnection {
 
   /** SSH_MSG_CHANNEL_OPEN. Rejects with `ChannelRefused` or `ConnectionEnded`. */
   open(type: string, ...fields: readonly Field[]): Promise<ClientChannel> {
-    const number = this.#nextNumber++;
-    const opened = this.#step<ClientChannel>((resolve, reject) => {
-      this.#openings.set(number, { resolve, reject });
-    });
-    const sizes = [{ uint32: number }, { uint32: WINDOW_BYTES }, { uint32: PACKET_BYTES }];
-    this.#send(message(Message.CHANNEL_OPEN, type, ...sizes, ...fields));
-    return opened;
+    return this.#step((resolve, reject) => this.#channels.open(type, fields, { resolve, reject }));
   }
 
   /** Ends the connection politely. */
@@ -203,9 +182,6 @@ export class ClientConnection {
       case Message.UNIMPLEMENTED:
       case Message.DEBUG:
       case Message.USERAUTH_BANNER:
-      // Answers to what this side asks for: nothing.
-      case Message.REQUEST_SUCCESS:
-      case Message.REQUEST_FAILURE:
         break;
       case Message.DISCONNECT: {
         const reader = new Reader(payload);
@@ -216,21 +192,9 @@ export class ClientConnection {
       case Message.EXT_INFO:
         this.#extensionsReceived(new Reader(payload));
         break;
-      case Message.GLOBAL_REQUEST:
-        this.#globalRequested(new Reader(payload));
-        break;
-      case Message.CHANNEL_OPEN:
-        this.#openRequested(new Reader(payload));
-        break;
-      case Message.CHANNEL_OPEN_CONFIRMATION:
-        this.#openConfirmed(new Reader(payload));
-        break;
-      case Message.CHANNEL_OPEN_FAILURE:
-        this.#openRefused(new Reader(payload));
-        break;
       default:
-        if (type >= Message.CHANNEL_WINDOW_ADJUST && type <= Message.CHANNEL_FAILURE) {
-          this.#toChannel(type, new Reader(payload));
+        if (type >= Message.GLOBAL_REQUEST && type <= LAST_OF_CONNECTION) {
+          this.#channels.received(payload);
         } else if (type >= Message.SERVICE_ACCEPT && type < Message.GLOBAL_REQUEST) {
           if (this.#authenticationMessages.push(payload) > MOST_UNREAD) {
             throw new ProtocolError("the server answers what was not asked");
@@ -260,80 +224,6 @@ export class ClientConnection {
       const name = reader.name();
       const value = reader.name();
       if (name === "server-sig-algs") this.#signatureAlgorithms = value.split(",");
-    }
-  }
-
-  /** A server has nothing to ask for but signs of life, for which any answer will do. */
-  #globalRequested(reader: Reader): void {
-    reader.name();
-    if (reader.boolean()) this.#send(message(Message.REQUEST_FAILURE));
-  }
-
-  /** Nothing was forwarded to here, so nothing comes back. */
-  #openRequested(reader: Reader): void {
-    reader.name();
-    const fields = [{ uint32: reader.uint32() }, { uint32: PROHIBITED }, "not asked for", ""] as const;
-    this.#send(message(Message.CHANNEL_OPEN_FAILURE, ...fields));
-  }
-
-  #openConfirmed(reader: Reader): void {
-    const number = reader.uint32();
-    const opening = this.#openingOf(number);
-    const [recipient, window, packetBytes] = [reader.uint32(), reader.uint32(), reader.uint32()];
-    if (packetBytes === 0) throw new ProtocolError("a channel has no room for packets");
-    const port = {
-      send: (payload: Buffer) => this.#send(payload),
-      sendFilled: (length: number, fill: (packet: Buffer, offset: number) => void) =>
-        this.#transport?.send(length, fill),
-      isCongested: () => this.#outlet.isFull || (this.#transport?.isExchangingKeys ?? true),
-      whenClear: (resume: () => void) => this.#outlet.whenClear(resume),
-      closed: (channel: number) => void this.#channels.delete(channel),
-    };
-    const channel = new ClientChannel(number, { recipient, window, packetBytes }, port);
-    this.#channels.set(number, channel);
-    opening.resolve(channel);
-  }
-
-  #openRefused(reader: Reader): void {
-    const opening = this.#openingOf(reader.uint32());
-    opening.reject(new ChannelRefused(reader.uint32(), quote(reader.string().toString())));
-  }
-
-  #openingOf(number: number): Awaited<ClientChannel> {
-    const opening = this.#openings.get(number);
-    if (opening === undefined) throw new ProtocolError("an answer is about a channel that was not asked for");
-    this.#openings.delete(number);
-    return opening;
-  }
-
-  #toChannel(type: number, reader: Reader): void {
-    const number = reader.uint32();
-    if (number >= this.#nextNumber)
-      throw new ProtocolError("a message is about a channel that was never open");
-    const channel = this.#channels.get(number);
-    switch (type) {
-      case Message.CHANNEL_DATA:
-        channel?.dataReceived(reader.string());
-        break;
-      case Message.CHANNEL_EXTENDED_DATA:
-        channel?.extendedDataReceived(reader.uint32(), reader.string());
-        break;
-      case Message.CHANNEL_WINDOW_ADJUST:
-        channel?.windowExtended(reader.uint32());
-        break;
-      case Message.CHANNEL_EOF:
-        channel?.endReceived();
-        break;
-      case Message.CHANNEL_CLOSE:
-        channel?.closeReceived();
-        break;
-      case Message.CHANNEL_REQUEST:
-        channel?.requested(reader.name(), reader.boolean(), reader);
-        break;
-      case Message.CHANNEL_SUCCESS:
-      case Message.CHANNEL_FAILURE:
-        channel?.answered(type === Message.CHANNEL_SUCCESS);
-        break;
     }
   }
 
@@ -385,8 +275,7 @@ export class ClientConnection {
     this.#end = end;
     for (const fail of [...this.#steps]) fail(end);
     this.#steps.clear();
-    this.#openings.clear();
-    for (const channel of [...this.#channels.values()]) channel.lost(end);
+    this.#channels.lost(end);
     this.#transport?.close();
     const socket = this.#socket;
     if (!socket.destroyed) {
@@ -403,6 +292,3 @@ export class ClientConnection {
     this.#finish("the server closed the connection");
   }
 }
-
-const quote = (text: string): string =>
-  [...text.slice(0, LONGEST_QUOTE)].map((letter) => (isPlainText(letter) ? letter : " ")).join("");
