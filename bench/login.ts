@@ -13,11 +13,11 @@ export const login: Benchmark = {
   name: "login",
   run: async (settings, say) => {
     await using servers = await startServers(settings);
-    const repetitions = settings.quick ? 10 : 60;
+    const repetitions = settings.quick ? 10 : 30;
     say(`login and \`true\`, ${repetitions} times each`);
     const latency = await inTurns(repetitions, servers, (server) => seconds(() => logIn(server)));
-    const each = settings.quick ? 3 : 12;
-    const rounds = settings.quick ? 2 : 6;
+    const each = settings.quick ? 3 : 6;
+    const rounds = settings.quick ? 2 : 4;
     say(`${CLIENTS} clients with ${each} logins each, ${rounds} times`);
     const crowd = await inTurns(rounds, servers, async (server) => {
       const oneClient = async () => {

@@ -11,7 +11,7 @@ const SETTLING_MILLISECONDS = 3000;
 export const memory: Benchmark = {
   name: "memory",
   run: async (settings, say) => {
-    const rounds = settings.quick ? 1 : 3;
+    const rounds = settings.quick ? 1 : 2;
     say(`${CONNECTIONS} idle connections, ${rounds} times with new servers`);
     const kibibytes = { ours: [] as number[], reference: [] as number[] };
     for (let round = 0; round < rounds; round++) {

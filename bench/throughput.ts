@@ -15,8 +15,8 @@ export const throughput: Benchmark = {
   name: "throughput",
   run: async (settings, say) => {
     await using servers = await startServers(settings);
-    const count = settings.quick ? 200_000_000 : 1_000_000_000;
-    const repetitions = settings.quick ? 2 : 5;
+    const count = settings.quick ? 200_000_000 : 500_000_000;
+    const repetitions = settings.quick ? 2 : 3;
     const rows: Row[] = [];
     for (const cipher of CIPHERS) {
       for (const [direction, line] of Object.entries(DIRECTIONS)) {
