@@ -239,7 +239,7 @@ export const connectionMachine = compound.createMachine({
       on: {
         "drain.requested": {
           target: "closing",
-          actions: { type: "refuse", params: { refusal: shuttingDown } },
+          actions: [{ type: "refuse", params: { refusal: shuttingDown } }, "logRefusal"],
         },
       },
       states: {
@@ -360,7 +360,7 @@ export const connectionMachine = compound.createMachine({
         ],
         "drain.requested": {
           target: "refusing",
-          actions: { type: "refuse", params: { refusal: shuttingDown } },
+          actions: [{ type: "refuse", params: { refusal: shuttingDown } }, "logRefusal"],
         },
       },
       states: {
@@ -471,7 +471,7 @@ export const connectionMachine = compound.createMachine({
           always: {
             guard: "hasNoSessions",
             target: "#connection.closing",
-            actions: { type: "refuse", params: { refusal: shuttingDown } },
+            actions: [{ type: "refuse", params: { refusal: shuttingDown } }, "logRefusal"],
           },
         },
       },

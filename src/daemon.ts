@@ -21,7 +21,7 @@ const CLOSE_TIMEOUT = Duration.seconds(10);
 const RELEASE_TIMEOUT = Duration.seconds(30);
 /** The reference's patience with live connections after a signal to stop. */
 const DRAIN_TIMEOUT = Duration.seconds(20);
-/** `loginGraceTime: 0` means "for ever"; a timer can't wait longer than this (about 25 days). */
+/** A timer can't wait longer than this (about 25 days): one that is told to does not wait at all. */
 const LONGEST_TIMER_MILLIS = 2 ** 31 - 1;
 
 /** A service of the daemon: it succeeds when it can be reached and lives until its scope closes. */
@@ -137,7 +137,9 @@ const inputOf = (
   },
 });
 
-const graceMillis = (grace: Duration.Duration): number => Duration.toMillis(grace) || LONGEST_TIMER_MILLIS;
+/** `loginGraceTime: 0` means "for ever". */
+const graceMillis = (grace: Duration.Duration): number =>
+  Math.min(Duration.toMillis(grace) || LONGEST_TIMER_MILLIS, LONGEST_TIMER_MILLIS);
 
 /** In the order in which OpenSSH's client prefers them. Only what is configured is offered. */
 const methodsOf = (

@@ -1,5 +1,8 @@
 /** Asks a silent client for a sign of life, as OpenSSH's ClientAliveInterval and ClientAliveCountMax do. */
 
+/** A timer can't wait longer than this: one that is told to does not wait at all. */
+const LONGEST_TIMER_MILLIS = 2 ** 31 - 1;
+
 export interface ClientAliveOptions {
   /** How long a client may be silent until it is asked; 0 never asks. */
   readonly intervalMillis: number;
@@ -38,7 +41,7 @@ export class ClientAlive {
 
   // Cheaper than a timer that is set back by every packet.
   #wait(millis: number): void {
-    this.#timer = setTimeout(() => this.#check(), millis);
+    this.#timer = setTimeout(() => this.#check(), Math.min(millis, LONGEST_TIMER_MILLIS));
   }
 
   #check(): void {
