@@ -26,6 +26,7 @@ e2e         bubblewrap             bwrap
 e2e         chromium               chromium
 e2e         debootstrap            debootstrap
 e2e         ssh-audit              ssh-audit
+kerberos    root                   -
 kerberos    openssh-client         ssh
 kerberos    bubblewrap             bwrap
 kerberos    python3-paramiko       /usr/lib/python3/dist-packages/paramiko

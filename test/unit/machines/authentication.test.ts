@@ -10,10 +10,12 @@ import {
 import type {
   Attempt,
   AuthenticationMethod,
+  GssapiCredential,
   Identity,
   PublicKeyCredential,
   Refusal,
 } from "../../../machines/facts.ts";
+import type { KerberosOutcome, kerberosMachine } from "../../../machines/kerberos.ts";
 import type { OidcOutcome, oidcMachine } from "../../../machines/oidc.ts";
 import { identityOf, passwordOf, publicKeyOf } from "./values.ts";
 
@@ -34,6 +36,7 @@ const conversation = (
     readonly key?: (attempt: Attempt<PublicKeyCredential>) => Promise<Identity>;
     readonly signature?: () => Promise<void>;
     readonly browser?: () => Promise<OidcOutcome>;
+    readonly kerberos?: () => Promise<KerberosOutcome>;
     readonly verdict?: (identity: Identity) => Refusal | undefined;
   } = {},
 ) => {
@@ -46,7 +49,8 @@ const conversation = (
         return options.key?.(input) ?? Promise.reject(refused);
       }),
       verifySignature: fromPromise(() => options.signature?.() ?? Promise.reject(refused)),
-      oidc: browserLogin(() => options.browser?.() ?? Promise.reject(refused)),
+      oidc: endingWith(() => options.browser?.() ?? Promise.reject(refused)) as typeof oidcMachine,
+      kerberos: endingWith(() => options.kerberos?.() ?? Promise.reject(refused)) as typeof kerberosMachine,
     },
     actions: {
       answerFailure: (_, { methods }) => void said.push(`failure ${methods.join(",")}`),
@@ -107,9 +111,12 @@ const conversation = (
 };
 
 /** A login with a browser that ends as it is told. */
-const browserLogin = (ending: () => Promise<OidcOutcome>) =>
+const endingWith = (ending: () => Promise<OidcOutcome | KerberosOutcome>): unknown =>
   setup({
-    types: { context: {} as { outcome: OidcOutcome | undefined }, output: {} as OidcOutcome | undefined },
+    types: {
+      context: {} as { outcome: OidcOutcome | KerberosOutcome | undefined },
+      output: {} as OidcOutcome | KerberosOutcome | undefined,
+    },
     actors: { ending: fromPromise(ending) },
   }).createMachine({
     context: { outcome: undefined },
@@ -124,7 +131,7 @@ const browserLogin = (ending: () => Promise<OidcOutcome>) =>
       },
       ended: { type: "final" },
     },
-  }) as unknown as typeof oidcMachine;
+  });
 
 const none = { username: "jane", method: "none", credential: undefined };
 const password = { username: "jane", method: "password", credential: passwordOf("secret") };
@@ -267,6 +274,77 @@ describe("the authentication machine", () => {
         "banner This way of logging in is not available here.",
         "failure password",
       ]);
+    });
+  });
+
+  describe("what is for Kerberos", () => {
+    const methods = ["gssapi-with-mic", "password"] as const;
+    const ticket = {
+      username: "jane",
+      method: "gssapi-with-mic",
+      credential: {
+        method: "gssapi-with-mic",
+        exchange: () => new Promise<never>(() => {}),
+        showError: () => {},
+        signedData: () => Buffer.alloc(0),
+      } satisfies GssapiCredential,
+    };
+    const granting = async (): Promise<KerberosOutcome> => ({
+      kind: "granted",
+      identity: identityOf("jane"),
+    });
+
+    it.each([
+      ["a ticket", ticket],
+      ["a password", password],
+    ])("%s is decided by Kerberos alone", async (_, proof) => {
+      const { request, said } = conversation({
+        methods,
+        kerberosMethods: methods,
+        kerberos: granting,
+        password: () => Promise.reject(new Error("nobody else is asked")),
+      });
+      await request(proof);
+      await expect.poll(() => said).toEqual(["success", "outcome granted"]);
+    });
+
+    it("a password is somebody else's where only tickets are for Kerberos", async () => {
+      const { request, said } = conversation({
+        methods,
+        kerberosMethods: ["gssapi-with-mic"],
+        password: async () => identityOf("jane"),
+      });
+      await request(password);
+      await expect.poll(() => said).toEqual(["success", "outcome granted"]);
+    });
+
+    it("is refused with a sentence, and the methods that are left", async () => {
+      const { request } = conversation({
+        methods,
+        kerberosMethods: methods,
+        kerberos: async () => ({ kind: "refused", refusal: refused }),
+      });
+      expect(await request(ticket)).toEqual([
+        "log AUTH_FAILED",
+        "banner No.",
+        "failure gssapi-with-mic,password",
+      ]);
+    });
+
+    it("ends without a word when the client begins another attempt", async () => {
+      const { request, abandon } = conversation({
+        methods,
+        kerberosMethods: methods,
+        kerberos: () => new Promise(() => {}),
+      });
+      const ended = request(ticket);
+      abandon();
+      expect(await ended).toEqual(["log SSH_AUTH_FAILED", "failure gssapi-with-mic,password"]);
+    });
+
+    it("is not tried where it is not configured", async () => {
+      const { request } = conversation({ methods: ["password"], kerberos: granting });
+      expect(await request(ticket)).toContain("log SSH_AUTH_UNAVAILABLE");
     });
   });
 });
