@@ -1,5 +1,5 @@
 /** Logins with tickets and with passwords, by real clients against a real KDC; what others get to know of them. */
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Daemon } from "../support/daemon.ts";
 import { type Kdc, REALM, startKdc, type Tickets } from "../support/kdc.ts";
@@ -165,6 +165,7 @@ describe("with enforced user names", () => {
 
   it("the library's crash ends no session and costs nobody a later login", async () => {
     const [, library] = await processTree(daemon.pid);
+    await writeFile(`${await scratchOf(daemon)}/half-written`, "");
     process.kill(library ?? 0, "SIGKILL");
     await daemon.log.next("KRB_LIBRARY_FAILED", { reason: "it ended with SIGKILL" });
     const result = await ssh(daemon, { username: "user1" }, "id -un", { tickets });

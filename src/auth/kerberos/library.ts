@@ -1,7 +1,7 @@
 /** The Kerberos library as the rest of Berth has it: calls to the process that holds it, which is started when needed. */
 import { type ChildProcess, fork } from "node:child_process";
 import { constants } from "node:fs";
-import { access, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { access, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -131,6 +131,7 @@ class LibraryProcess implements KerberosLibrary {
   }
 
   #started(): Promise<ChildProcess> {
+    if (this.#isClosed) return Promise.reject(new Error("the daemon stops"));
     this.#starting ??= this.#start().catch((error: unknown) => {
       this.#starting = undefined;
       throw error;
@@ -140,6 +141,8 @@ class LibraryProcess implements KerberosLibrary {
 
   async #start(): Promise<ChildProcess> {
     const { keytab, configPath, clockSkew } = this.#settings;
+    // A process that crashed may have left credentials behind.
+    for (const name of await readdir(this.#scratch)) await rm(join(this.#scratch, name));
     const ours = join(this.#scratch, "krb5.conf");
     // Of two files, the library takes the first one's word.
     await writeFile(ours, `[libdefaults]\n  clockskew = ${Math.ceil(Duration.toSeconds(clockSkew))}\n`);
