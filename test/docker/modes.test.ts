@@ -95,6 +95,9 @@ describe("mode connection", () => {
     );
     const [uid] = owner.split(" ");
     expect(stdout).toBe(`ticketdeeper ${owner} 600\n ${owner} 600\n1000 755\n${uid} 755\n`);
+    const encoded = Buffer.from("ticket").toString("base64");
+    for (const secret of ["ticket", encoded])
+      expect(daemon.log.text() + JSON.stringify(await engine.containers())).not.toContain(secret);
   });
 
   it.each([
