@@ -6,6 +6,7 @@ import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { must } from "../test/support/command.ts";
 import { docker } from "./docker.ts";
+import { inspector } from "./inspector.ts";
 import { keyExchange } from "./key-exchange.ts";
 import { kubernetes } from "./kubernetes.ts";
 import { login } from "./login.ts";
@@ -16,6 +17,7 @@ import { throughput } from "./throughput.ts";
 
 const benchmarks: ReadonlyArray<Benchmark> = [
   login,
+  inspector,
   keyExchange,
   throughput,
   memory,

@@ -1,7 +1,7 @@
 /** Berth and sshd side by side on loopback, logged in to by the same key, running the same shell as the same user. */
 import { userInfo } from "node:os";
 import { join } from "node:path";
-import { startDaemon } from "../test/support/daemon.ts";
+import { type Configuration, startDaemon } from "../test/support/daemon.ts";
 import { generateKey } from "../test/support/keys.ts";
 import { directory } from "../test/support/resources.ts";
 import { SshClient, type SshTarget } from "../test/support/ssh.ts";
@@ -33,8 +33,8 @@ const startReference = async (): Promise<Server> => {
   return server(sshd.pid, sshd.target, () => sshd[Symbol.asyncDispose]());
 };
 
-/** The backend is `process` without isolation, for sshd has none either. */
-const startBerth = async (): Promise<Server> => {
+/** The backend is `process` without isolation, for sshd has none either. `more` are further sections. */
+export const startBerth = async (more: Configuration = {}): Promise<Server> => {
   const home = await directory();
   const key = await generateKey(home.path, "user");
   const { username, homedir, shell } = userInfo();
@@ -47,6 +47,7 @@ const startBerth = async (): Promise<Server> => {
       },
       backend: "process",
       process: { isolation: "none", home: homedir, shell: shell ?? "/bin/sh" },
+      ...more,
     },
   });
   return server(daemon.pid, daemon.target({ username, identityFile: join(home.path, "user") }), async () => {

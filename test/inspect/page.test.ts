@@ -164,7 +164,6 @@ describe("the tree", () => {
       "build",
     ]);
     expect(await violationsOf(page)).toEqual([]);
-    await keepScreenshot(page, `inspector-tree-${colorScheme}`);
   });
 
   it("is filtered by user, by state and by message code", async () => {
