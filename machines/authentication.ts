@@ -45,6 +45,8 @@ export interface AuthenticationRequested {
   readonly username: string;
   readonly method: string;
   readonly credential: Credential | undefined;
+  /** Why what came with a known method is no credential. */
+  readonly problem?: string;
 }
 
 /** The client began another attempt in the middle of this one (RFC 4252 section 5.1). */
@@ -121,13 +123,25 @@ const tooManyFailures = ({ failures }: AuthenticationContext): Refusal => ({
   details: { failures },
 });
 
-const methodUnavailable = (method: string): Refusal => ({
+const methodUnavailable = (method: string, username: string): Refusal => ({
   code: "SSH_AUTH_UNAVAILABLE",
   level: "info",
   userMessage: "This way of logging in is not available here.",
   message: "The client tried an authentication method that is not configured",
-  details: { method },
+  details: { method, username },
 });
+
+const credentialUnusable = (problem: string, method: string, username: string): Refusal => ({
+  code: "SSH_AUTH_FAILED",
+  level: "info",
+  userMessage: "",
+  message: `What the client offered cannot be used: ${problem}`,
+  details: { method, username },
+});
+
+/** Why a request can't even be tried. */
+const untriedOf = ({ method, username, problem }: AuthenticationRequested): Refusal =>
+  problem === undefined ? methodUnavailable(method, username) : credentialUnusable(problem, method, username);
 
 const abandoned: Refusal = {
   code: "SSH_AUTH_FAILED",
@@ -144,9 +158,9 @@ const failureLine = ({ connectionId, attempt, refusal, failures }: Authenticatio
     code: refusal?.code ?? "AUTH_FAILED",
     message: refusal?.message ?? "",
     details: {
-      ...refusal?.details,
       username: attempt?.username,
       method: attempt?.credential.method,
+      ...refusal?.details,
       fingerprint: attempt?.credential.method === "publickey" ? attempt.credential.fingerprint : undefined,
       failures,
     },
@@ -268,7 +282,7 @@ export const authenticationMachine = setup({
             target: "failing",
             actions: [
               { type: "keepAttempt", params: ({ event }) => event },
-              { type: "keepReason", params: ({ event }) => ({ error: methodUnavailable(event.method) }) },
+              { type: "keepReason", params: ({ event }) => ({ error: untriedOf(event) }) },
             ],
           },
         ],

@@ -95,7 +95,6 @@ export class SshConnection implements Link {
       succeeded: () => this.#loggedIn(),
       sessionId: () => this.#requireTransport().sessionId,
       banner: settings.banner,
-      logger,
     });
     this.#channels = new Channels({
       send: sendMessage,

@@ -5,7 +5,6 @@
 import { Redacted } from "effect";
 import type { AuthenticationAbandoned, AuthenticationRequested } from "../../machines/authentication.ts";
 import type { AuthenticationMethod, Credential } from "../../machines/facts.ts";
-import type { Logger } from "../log/logger.ts";
 import { InteractionEnded, type Questions } from "./credentials.ts";
 import { GssapiExchange, offersKerberos, signedData } from "./gssapi-exchange.ts";
 import { canSignWith, fingerprintOf, isSignatureOf, readPublicKey } from "./public-key.ts";
@@ -13,6 +12,9 @@ import { decodeUtf8, isPlainText, Message, message, ProtocolError, Reader, strin
 
 /** Longer user names are refused (Linux allows 32, Active Directory 256). */
 const LONGEST_USERNAME_BYTES = 256;
+const USERNAME_UNUSABLE = "the user name is empty, too long, not UTF-8 or has control characters";
+/** How much of a client's own words is written into the log. */
+const LONGEST_ALGORITHM = 64;
 /** How many requests a client may send before the first is answered. */
 const MOST_WAITING = 10;
 const MOST_PROMPTS = 32;
@@ -25,7 +27,6 @@ export interface AuthenticationPort {
   readonly sessionId: () => Buffer;
   /** Shown when authentication begins. */
   readonly banner: string;
-  readonly logger: () => Logger;
 }
 
 /** One SSH_MSG_USERAUTH_REQUEST. */
@@ -91,7 +92,7 @@ export class UserAuthentication {
     if (!this.#hasBegun) throw new ProtocolError("authentication was not asked for");
     const reader = new Reader(payload);
     const usernameBytes = reader.string();
-    const username = this.#readUsername(usernameBytes);
+    const username = readUsername(usernameBytes);
     const service = reader.name();
     const method = reader.name();
     if (service !== "ssh-connection") throw new ProtocolError("the client asked for an unknown service");
@@ -179,8 +180,14 @@ export class UserAuthentication {
     const { username, method } = request;
     const attempt = this.#attemptOf(request);
     this.#attempt = attempt;
-    const credential = username === "" ? undefined : this.#credentialOf(request, attempt);
-    this.#port.requested({ type: "authentication.requested", username, method, credential });
+    const offered = username === "" ? USERNAME_UNUSABLE : this.#credentialOf(request, attempt);
+    this.#port.requested({
+      type: "authentication.requested",
+      username,
+      method,
+      credential: typeof offered === "string" ? undefined : offered,
+      ...(typeof offered === "string" && { problem: offered }),
+    });
   }
 
   #attemptOf({ method, reader, payload }: Request): Attempt {
@@ -193,11 +200,11 @@ export class UserAuthentication {
     return fields.boolean() ? { method } : { method, probe: [fields.name(), fields.string()] };
   }
 
-  /** What the client offers; undefined when it is nothing that could ever be accepted. */
-  #credentialOf(request: Request, attempt: Attempt): Credential | undefined {
+  /** What the client offers, or why it is nothing that could ever be accepted; undefined when the method is unknown. */
+  #credentialOf(request: Request, attempt: Attempt): Credential | string | undefined {
     switch (request.method) {
       case "password":
-        return this.#passwordOf(request.reader);
+        return passwordOf(request.reader);
       case "publickey":
         return this.#publicKeyOf(request);
       case "keyboard-interactive":
@@ -209,24 +216,13 @@ export class UserAuthentication {
     }
   }
 
-  #passwordOf(reader: Reader): Credential | undefined {
-    const isChange = reader.boolean();
-    const password = reader.text();
-    if (isChange || password === undefined) {
-      this.#refused(isChange ? "The client wants to change a password" : "A password is not UTF-8");
-      return undefined;
-    }
-    return { method: "password", password: Redacted.make(password) };
-  }
-
-  #publicKeyOf({ reader, payload }: Request): Credential | undefined {
+  #publicKeyOf({ reader, payload }: Request): Credential | string {
     const signed = reader.boolean();
     const algorithm = reader.name();
     const blob = reader.string();
     const key = readPublicKey(blob);
     if (key === undefined || !canSignWith(key, algorithm)) {
-      this.#refused("A key or signature algorithm is not supported", algorithm);
-      return undefined;
+      return `keys or signatures of the kind ${algorithm.slice(0, LONGEST_ALGORITHM)} are not supported`;
     }
     const end = reader.position;
     const signature = signed ? reader.string() : undefined;
@@ -249,12 +245,9 @@ export class UserAuthentication {
     };
   }
 
-  #gssapiOf({ reader, usernameBytes }: Request, { gssapi }: Attempt): Credential | undefined {
+  #gssapiOf({ reader, usernameBytes }: Request, { gssapi }: Attempt): Credential | string | undefined {
     if (gssapi === undefined) return undefined;
-    if (!offersKerberos(reader)) {
-      this.#refused("The client offers no GSS-API mechanism that is supported");
-      return undefined;
-    }
+    if (!offersKerberos(reader)) return "none of its GSS-API mechanisms is supported";
     return {
       method: "gssapi-with-mic",
       exchange: (token) => gssapi.exchange(token),
@@ -283,18 +276,20 @@ export class UserAuthentication {
     asked?.end(new InteractionEnded({ message: reason }));
     attempt.gssapi?.end(reason);
   }
-
-  #readUsername(bytes: Buffer): string | undefined {
-    const username = bytes.length > LONGEST_USERNAME_BYTES ? undefined : decodeUtf8(bytes);
-    if (username !== undefined && username !== "" && isPlainText(username)) return username;
-    this.#refused("A user name is empty, too long, not UTF-8 or has control characters");
-    return undefined;
-  }
-
-  #refused(message: string, algorithm?: string): void {
-    this.#port.logger().debug("SSH_AUTH_FAILED", message, algorithm === undefined ? {} : { algorithm });
-  }
 }
+
+const passwordOf = (reader: Reader): Credential | string => {
+  if (reader.boolean()) return "passwords cannot be changed here";
+  const password = reader.text();
+  return password === undefined
+    ? "the password is not UTF-8"
+    : { method: "password", password: Redacted.make(password) };
+};
+
+const readUsername = (bytes: Buffer): string | undefined => {
+  const username = bytes.length > LONGEST_USERNAME_BYTES ? undefined : decodeUtf8(bytes);
+  return username !== undefined && isPlainText(username) ? username : undefined;
+};
 
 const readAnswers = (reader: Reader, count: number): Redacted.Redacted<string>[] | undefined => {
   if (reader.uint32() !== count) return undefined;

@@ -12,6 +12,7 @@ import type {
   AuthenticationMethod,
   GssapiCredential,
   Identity,
+  LogLine,
   PublicKeyCredential,
   Refusal,
 } from "../../../machines/facts.ts";
@@ -41,6 +42,7 @@ const conversation = (
   } = {},
 ) => {
   const said: string[] = [];
+  const lines: LogLine[] = [];
   const machine = authenticationMachine.provide({
     actors: {
       checkPassword: fromPromise(({ input }) => options.password?.(input) ?? Promise.reject(refused)),
@@ -57,7 +59,10 @@ const conversation = (
       answerKeyAcceptable: () => void said.push("key acceptable"),
       answerSuccess: () => void said.push("success"),
       showBanner: (_, { text }) => void said.push(`banner ${text}`),
-      log: (_, { line }) => void said.push(`log ${line.code}`),
+      log: (_, { line }) => {
+        said.push(`log ${line.code}`);
+        lines.push(line);
+      },
     },
   });
   const parent = setup({
@@ -107,7 +112,7 @@ const conversation = (
     return said.slice(before);
   };
   const abandon = () => child.send({ type: "authentication.abandoned" });
-  return { request, abandon, said };
+  return { request, abandon, said, lines };
 };
 
 /** A login with a browser that ends as it is told. */
@@ -156,6 +161,21 @@ describe("the authentication machine", () => {
     expect(await request({ username: "jane", method: "gssapi-with-mic", credential: undefined })).toEqual([
       "log SSH_AUTH_UNAVAILABLE",
       "failure publickey",
+    ]);
+  });
+
+  it("logs who tried what cannot be tried, and why not", async () => {
+    const { request, lines } = conversation();
+    const problem = "keys or signatures of the kind ssh-dss are not supported";
+    await request({ username: "jane", method: "publickey", credential: undefined, problem });
+    await request({ username: "joe", method: "hostbased", credential: undefined });
+    expect(lines).toMatchObject([
+      {
+        code: "SSH_AUTH_FAILED",
+        message: `What the client offered cannot be used: ${problem}`,
+        details: { username: "jane", method: "publickey", failures: 1 },
+      },
+      { code: "SSH_AUTH_UNAVAILABLE", details: { username: "joe", method: "hostbased", failures: 2 } },
     ]);
   });
 
