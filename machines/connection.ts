@@ -105,6 +105,7 @@ const connection = setup({
   },
   guards: {
     wasGranted: (_, { kind }: AuthenticationOutcome) => kind === "granted",
+    hasSettings: ({ context }) => context.settings !== undefined,
     hasEnvironment: ({ context }) => context.environment !== undefined,
     runsOn: ({ context }, { backend }: { backend: BackendName }) => context.settings?.backend === backend,
     needsAuthorization: ({ context }) => context.authorizes,
@@ -187,6 +188,8 @@ export const connectionMachine = compound.createMachine({
       ],
     },
     "forwarding.requested": [
+      // There is a policy when somebody is logged in.
+      { guard: not("hasSettings") },
       {
         guard: { type: "mayForward", params: ({ context, event }) => forwardingOf(context, event) },
         actions: { type: "log", params: ({ context, event }) => notForwarded(context, event) },
