@@ -1,3 +1,4 @@
+#!/usr/bin/env -S node --max-semi-space-size=4
 /** The command line: `berth` with the reference's options, and commands of its own. */
 import { Command } from "commander";
 import {

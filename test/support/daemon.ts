@@ -59,6 +59,9 @@ const START_SECONDS = 45;
 /** The built command line, to start without the rest. */
 export const ENTRY = join(projectRoot, "dist/src/main.js");
 
+/** As `npm start`, `berth` and the image start it: young garbage costs up to 30 MB less. */
+const SMALL_YOUNG_GENERATION = "--max-semi-space-size=4";
+
 /** Starts the daemon and waits until it listens. Rejects with what it said when it ends before. */
 export const startDaemon = async (options: DaemonOptions): Promise<Daemon> => {
   const home = await directory();
@@ -66,7 +69,8 @@ export const startDaemon = async (options: DaemonOptions): Promise<Daemon> => {
   const port = await portFor(options);
   const file = join(home.path, "berth.yaml");
   await writeFile(file, stringify(complete(options.config, hostKey, port)), { mode: 0o600 });
-  const command = [options.node ?? process.execPath, ENTRY, "--config", file, ...(options.args ?? [])];
+  const node = [options.node ?? process.execPath, SMALL_YOUNG_GENERATION];
+  const command = [...node, ENTRY, "--config", file, ...(options.args ?? [])];
   const [program = "", ...args] = [...surroundings(options.beforehand), ...command];
   const berth = start(program, args, { env: options.env ?? {} });
   berth.stdin.end();

@@ -1,7 +1,7 @@
 /** The client's half of the GSS-API, by python3-gssapi: tokens and message integrity codes for a test to send, or to spoil. */
 import { createInterface } from "node:readline";
 import { start } from "./command.ts";
-import { SERVICE, type Tickets, underClock } from "./kdc.ts";
+import { clockOf, endUnderClock, SERVICE, type Tickets } from "./kdc.ts";
 
 /** Reads a line of JSON, answers with one. */
 const PROGRAM = `
@@ -42,11 +42,11 @@ export interface InitiatorOptions {
   readonly flags?: readonly ("mutual" | "integrity" | "delegate" | "dce")[];
 }
 
-/** @param clock how far its clock is behind, as faketime(1) takes it */
+/** @param clock how far its clock is behind, as libfaketime takes it */
 export const gssapiInitiator = (tickets: Tickets, clock?: string): GssapiInitiator => {
   // Debian's own Python: only it has Debian's gssapi.
-  const [program = "", ...args] = underClock(clock, ["/usr/bin/python3", "-c", PROGRAM]);
-  const running = start(program, args, { env: { ...tickets } });
+  const env = { ...tickets, ...clockOf(clock) };
+  const running = start("/usr/bin/python3", ["-c", PROGRAM], { env });
   const answers = createInterface(running.stdout)[Symbol.asyncIterator]();
   running.stderr.resume();
   const ask = async (request: object): Promise<Buffer> => {
@@ -64,6 +64,6 @@ export const gssapiInitiator = (tickets: Tickets, clock?: string): GssapiInitiat
       ask({ do: "begin", service, flags }),
     step: (token) => ask({ do: "step", data: token.toString("base64") }),
     sign: (data) => ask({ do: "sign", data: data.toString("base64") }),
-    [Symbol.asyncDispose]: running[Symbol.asyncDispose],
+    [Symbol.asyncDispose]: () => endUnderClock(running),
   };
 };

@@ -2,7 +2,7 @@
  * A real MIT KDC on the loopback, with two realms that trust each other or a single one, and clients' credential
  * caches of their own: nothing of the machine's /etc/krb5.conf, keytab or tickets takes part.
  */
-import { writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { must, type Running, start, transcriptOf } from "./command.ts";
 import { freePort } from "./ports.ts";
@@ -19,7 +19,7 @@ export interface KdcOptions {
   readonly users: Readonly<Record<string, string>>;
   /** Another KDC's, to answer in its place: an impostor with a database of its own. */
   readonly ports?: Kdc["ports"];
-  /** How far its clock is behind, as faketime(1) takes it: `-2h`. */
+  /** How far its clock is behind, as libfaketime takes it: `-2h`. */
   readonly clock?: string;
   /** Lines for `[libdefaults]` of clients and servers. */
   readonly libdefaults?: readonly string[];
@@ -100,9 +100,8 @@ export const startKdc = async (options: KdcOptions): Promise<Kdc> => {
         caches += 1;
         const tickets = { KRB5_CONFIG: configPath, KRB5CCNAME: `FILE:${join(home.path, `cc${caches}`)}` };
         const password = options.users[principal] ?? "";
-        const command = ["kinit", ...kinitOptions, principal];
-        const [program = "", ...args] = underClock(options.clock, command);
-        await must(program, args, { env: tickets, stdin: `${password}\n` });
+        const env = { ...tickets, ...clockOf(options.clock) };
+        await must("kinit", [...kinitOptions, principal], { env, stdin: `${password}\n` });
         return tickets;
       },
       kill: async () => {
@@ -110,7 +109,7 @@ export const startKdc = async (options: KdcOptions): Promise<Kdc> => {
         await running?.ending;
       },
       [Symbol.asyncDispose]: async () => {
-        await running?.[Symbol.asyncDispose]();
+        if (running !== undefined) await endUnderClock(running);
         await home[Symbol.asyncDispose]();
       },
     };
@@ -121,9 +120,17 @@ export const startKdc = async (options: KdcOptions): Promise<Kdc> => {
   }
 };
 
-/** A command for a machine whose clock is behind. */
-export const underClock = (clock: string | undefined, command: readonly string[]): readonly string[] =>
-  clock === undefined ? command : ["faketime", "-f", clock, ...command];
+/** The environment of a program whose clock is behind. */
+export const clockOf = (clock: string | undefined): Readonly<Record<string, string>> =>
+  clock === undefined ? {} : { LD_PRELOAD: "/usr/$LIB/faketime/libfaketime.so.1", FAKETIME: clock };
+
+/** Ends a program that may run under another clock: libfaketime leaves two files of those that are killed. */
+export const endUnderClock = async (running: Running): Promise<void> => {
+  await running[Symbol.asyncDispose]();
+  for (const name of ["faketime_shm", "sem.faketime_sem"]) {
+    await rm(`/dev/shm/${name}_${running.pid}`, { force: true });
+  }
+};
 
 /** An at sign behind a backslash belongs to the name. */
 const realmOf = (principal: string): string => /[^\\]@(.+)$/.exec(principal)?.[1] ?? REALM;
@@ -132,9 +139,9 @@ const serve = async (
   clock: string | undefined,
   env: Readonly<Record<string, string>>,
 ): Promise<{ readonly running: Running; readonly log: Transcript }> => {
-  const command = underClock(clock, ["krb5kdc", "-n", "-r", REALM, "-r", PARTNER]);
-  const [program = "", ...args] = command;
-  const running = start(program, args, { env });
+  const running = start("krb5kdc", ["-n", "-r", REALM, "-r", PARTNER], {
+    env: { ...env, ...clockOf(clock) },
+  });
   const log = transcriptOf(running.stderr);
   running.stdout.resume();
   await log.waitFor("commencing operation");
