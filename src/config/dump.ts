@@ -43,6 +43,6 @@ const isKeyFile = ({ label }: Redacted.Redacted<unknown>, encoded: unknown): boo
   !isPemText(encoded) &&
   !encoded.trim().includes("\n");
 
-/** URLs may hold a user name and password for the server. */
+/** URLs may hold a user name and password for the server; the last @ before the path ends them. */
 const withoutPassword = (text: string): string =>
-  text.replace(/^(\w+:\/\/[^/@:]*):[^/@]*@/, `$1:${REDACTED}@`);
+  text.replace(/^(\w+:\/\/[^/@:]*):[^/]*@/, `$1:${REDACTED}@`);
