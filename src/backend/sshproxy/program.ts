@@ -29,21 +29,14 @@ export const startProgram = (
     const { connection, logger } = host;
     const { channel: number, program, terminal } = request;
     logger.debug("SSHPROXY_SESSION", "A session is being opened on the server", { channel: number });
+    const opening = connection.open("session");
+    // Whoever does not wait any more leaves nothing open either.
+    yield* Effect.addFinalizer(() => Effect.sync(() => void opening.then(hangUp, () => {})));
     const channel = yield* Effect.tryPromise({
-      try: () => connection.open("session"),
+      try: () => opening,
       catch: (cause) =>
         new SessionRefused({ message: messageOf(cause), details: { channel: number }, cause }),
     });
-    let hasEnded = false;
-    void channel.exit.then(() => {
-      hasEnded = true;
-    });
-    yield* Effect.addFinalizer(() =>
-      Effect.sync(() => {
-        if (!hasEnded) channel.tell("signal", "HUP");
-        channel.close();
-      }),
-    );
     const complain = (message: string, details: Readonly<Record<string, string>>): void =>
       logger.notice("SSHPROXY_BACKEND_REQUEST_FAILED", message, { channel: number, ...details });
     for (const [name, value] of Object.entries({ ...request.environment, ...host.environment })) {
@@ -68,6 +61,12 @@ export const startProgram = (
     logger.debug("SSHPROXY_SESSION_OPEN", "A program runs on the server", { channel: number });
     return runningOn(channel, host, number);
   });
+
+/** A program that has not ended is told, as one on this machine would be. */
+const hangUp = (channel: ClientChannel): void => {
+  channel.tell("signal", "HUP");
+  channel.close();
+};
 
 const runningOn = (channel: ClientChannel, { connection }: ProgramHost, number: number): RunningProgram => ({
   stdin: channel.data,
