@@ -3,7 +3,10 @@ import type { Finding } from "./diagnostic.ts";
 import { isObject, type PlainObject } from "./form.ts";
 import { isZero } from "./zero.ts";
 
-const enabled = (section: PlainObject) => section.enable === true;
+/** The ways to say no in YAML, also of version 1.1: whatever else is said may be meant as a yes. */
+const no: ReadonlyArray<unknown> = ["no", "off", "n"];
+
+const enabled = ({ enable }: PlainObject) => !isZero(enable) && !no.includes(enable);
 
 /** Whether a section asks for something; one that is switched off (as in a full dump) asks for nothing. */
 const inUse: Readonly<Record<string, (section: PlainObject) => boolean>> = {

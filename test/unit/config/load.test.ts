@@ -230,6 +230,9 @@ describe("what is not built yet", () => {
   it.each([
     ["metrics: {enable: true}", "metrics: is not built yet"],
     ["audit: {enable: true}", "audit: is not built yet"],
+    // The reference reads it as a yes: nobody may believe that they are audited.
+    ["audit: {enable: yes}", "audit: is not built yet"],
+    ["audit: {enable: On}", "audit: is not built yet"],
     ["geoip: {provider: maxmind}", "geoip: is not built yet"],
     ["metrics: true", "metrics: is not built yet"],
   ])("%s is refused", async (yaml, message) => {
