@@ -91,6 +91,14 @@ const auth = ({ password, publicKey, keyboardInteractive, gssapi, authz, users }
   if ([password, publicKey, keyboardInteractive, gssapi].every(({ method }) => method === "")) {
     found.push({ path: [], message: "no authentication method is configured: nobody could log in" });
   }
+  if (authz.method === "" && authz.webhook.url !== "") {
+    found.push({
+      path: ["authz", "method"],
+      severity: "warning",
+      message:
+        "is not set, so authz.webhook is not asked: everybody who has proven who they are may come in. Set it to webhook",
+    });
+  }
   if (users.length === 0) {
     for (const [name, { method }] of Object.entries(methods)) {
       if (method === "users") {

@@ -34,6 +34,25 @@ beforeAll(async () => {
 
 afterAll(() => rm(folder, { recursive: true }));
 
+describe("an authorization server that is not asked", () => {
+  const authz = (options: string) =>
+    `auth: {publicKey: {method: users}, users: [{name: jane}], authz: {${options}}}\n`;
+
+  it("is a warning: whoever named it believes that it decides", async () => {
+    const { warnings } = await load(authz("webhook: {url: 'https://authz.example.com'}"));
+    expect(warnings).toMatchObject([
+      { path: "auth.authz.method", message: expect.stringContaining("is not asked") },
+    ]);
+  });
+
+  it.each(["method: webhook, webhook: {url: 'https://authz.example.com'}", "method: ''"])(
+    "is not one with %s",
+    async (options) => {
+      expect((await load(authz(options))).warnings).toEqual([]);
+    },
+  );
+});
+
 describe("what values mean together", () => {
   const webhook = (options: string) => `auth: {password: {method: webhook, webhook: {${options}}}}`;
 
