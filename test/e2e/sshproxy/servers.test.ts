@@ -55,13 +55,13 @@ const answering = (onSocket: Parameters<typeof createServer>[1]): Promise<number
     }),
   );
 
-const somewhere = (port: number): Configuration => ({
+const somewhere = (port: number, timeout = "1500ms"): Configuration => ({
   server: "127.0.0.1",
   port,
   username: "root",
   password: SECRET,
   allowedHostKeyFingerprints: [FINGERPRINT],
-  timeout: "1500ms",
+  timeout,
 });
 
 describe("a host key that is not allowed", () => {
@@ -112,19 +112,27 @@ const packetsIn = (log: string): readonly string[] =>
 
 describe("a server that cannot be used", () => {
   it.each([
-    ["is not there", async () => freePort(), "SSHPROXY_BACKEND_FAILED", "cannot be reached"],
-    ["never says anything", () => answering(() => {}), "SSHPROXY_BACKEND_FAILED", "does not answer"],
+    ["is not there", async () => freePort(), "SSHPROXY_BACKEND_FAILED", "cannot be reached", "4s"],
+    [
+      "never says anything",
+      () => answering(() => {}),
+      "SSHPROXY_BACKEND_FAILED",
+      "does not answer",
+      "1500ms",
+    ],
     [
       "hangs up at once",
       () => answering((socket) => socket.end("Exceeded MaxStartups\r\n")),
       "SSHPROXY_BACKEND_FAILED",
       "cannot be reached",
+      "4s",
     ],
     [
       "speaks something else",
       () => answering((socket) => socket.write("HTTP/1.1 400 Bad Request\r\n\r\n".repeat(3000))),
       "SSHPROXY_BACKEND_FAILED",
       "cannot be reached",
+      "4s",
     ],
     [
       "hangs up in the middle of the key exchange",
@@ -135,15 +143,17 @@ describe("a server that cannot be used", () => {
         }),
       "SSHPROXY_BACKEND_HANDSHAKE_FAILED",
       "broke off",
+      "60s",
     ],
     [
       "sends garbage for a key exchange",
       () => answering((socket) => socket.write(`SSH-2.0-broken\r\n${"x".repeat(40_000)}`)),
       "SSHPROXY_BACKEND_HANDSHAKE_FAILED",
       "broke off",
+      "60s",
     ],
-  ])("because it %s is told by its code", async (_, start, code, sentence) => {
-    const { log, client } = await proxyTo(somewhere(await start()));
+  ])("because it %s is told by its code", async (_, start, code, sentence, timeout) => {
+    const { log, client } = await proxyTo(somewhere(await start(), timeout));
     const result = await client.run("echo in");
     expect(result).toMatchObject({ code: 255, stdout: "" });
     expect(result.stderr).toContain(sentence);
