@@ -2,17 +2,14 @@
  * Logs in by every method with secrets that are marked, and looks for the marks in everything that the inspector has
  * ever said: both languages of its WebSocket, every answer of its API, the trace that `berth trace` saves.
  */
-import { generateKeyPairSync, randomBytes } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { generateKeyPairSync } from "node:crypto";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { WebSocket } from "ws";
-import { SUBPROTOCOL } from "../../src/inspect/format.ts";
 import { type Flow, startWorld } from "../e2e/oidc/daemon.ts";
 import { codeOn } from "../support/browser-login.ts";
-import { run } from "../support/command.ts";
-import { type Daemon, ENTRY, startDaemon } from "../support/daemon.ts";
-import { type InspectorClient, inspectSection, openInspector } from "../support/inspector.ts";
+import { type Daemon, startDaemon } from "../support/daemon.ts";
+import { base64, Eavesdropper, expectNothingOf, mark } from "../support/eavesdropper.ts";
+import { inspectSection } from "../support/inspector.ts";
 import { generateKey } from "../support/keys.ts";
 import type { LogLine } from "../support/log.ts";
 import { approveDevice, CLIENT_SECRET, followLink } from "../support/oidc-provider.ts";
@@ -21,84 +18,9 @@ import { SshClient } from "../support/ssh.ts";
 import { passwordHash } from "../support/users.ts";
 import { answer, byPath, openWebhookServer } from "../support/webhook-server.ts";
 
-/** Text that occurs nowhere by chance; it can be a password, a value, a name, a part of a session. */
-const mark = (what: string): string => `${what}-${randomBytes(12).toString("hex")}`;
-
 const value = (content: string, sensitive: boolean) => ({ value: content, sensitive });
 
-const base64 = (text: string): string => Buffer.from(text).toString("base64");
-
 const isEnd = ({ message }: LogLine): boolean => message === "The connection is closed";
-
-/** Hears both languages of the WebSocket and asks for all that can be asked for. */
-class Eavesdropper {
-  readonly #inspector: InspectorClient;
-  readonly #sockets: WebSocket[] = [];
-  readonly #heard: string[] = [];
-
-  private constructor(inspector: InspectorClient) {
-    this.#inspector = inspector;
-  }
-
-  static async at(daemon: Daemon): Promise<Eavesdropper> {
-    const eavesdropper = new Eavesdropper(await openInspector(daemon));
-    for (const subprotocols of [[], [SUBPROTOCOL]]) {
-      const socket = await eavesdropper.#inspector.connect(subprotocols);
-      socket.on("message", (data) => eavesdropper.#heard.push(String(data)));
-      eavesdropper.#sockets.push(socket);
-    }
-    return eavesdropper;
-  }
-
-  /** Everything the inspector said until now, as one text. */
-  async everything(): Promise<string> {
-    const { connections, request, link } = this.#inspector;
-    const rows = await connections();
-    const paths = ["/api/connections", "/api/daemon", "/api/statistics"];
-    const answers = await Promise.all(
-      [...paths, ...rows.map(({ id }) => `/api/connections/${id}`)].map(async (path) =>
-        (await request(path)).text(),
-      ),
-    );
-    // Followed by the page, too.
-    const followed = new Promise<void>((resolve) => {
-      this.#sockets.at(-1)?.on("message", (data) => String(data).startsWith('{"type":"trace"') && resolve());
-    });
-    this.#sockets.at(-1)?.send(JSON.stringify({ type: "follow", connectionId: rows.at(-1)?.id }));
-    await followed;
-    await using home = await directory();
-    const output = join(home.path, "trace.json");
-    const saved = await run(process.execPath, [
-      ENTRY,
-      "trace",
-      rows.at(-1)?.reference ?? "",
-      "--inspector",
-      link,
-      "--output",
-      output,
-    ]);
-    expect(saved.code).toBe(0);
-    return [...this.#heard, ...answers, await readFile(output, "utf8")].join("\n");
-  }
-
-  close(): void {
-    for (const socket of this.#sockets) socket.close();
-  }
-}
-
-/** The text, and how it looks in base64, in hexadecimal and in JSON. */
-const shapesOf = (secret: string): readonly string[] => [
-  secret,
-  base64(secret).replace(/=+$/, ""),
-  Buffer.from(secret).toString("hex"),
-  encodeURIComponent(secret),
-  JSON.stringify(secret).slice(1, -1),
-];
-
-const expectNothingOf = (secrets: readonly string[], said: string): void => {
-  const found = secrets.filter((secret) => shapesOf(secret).some((shape) => said.includes(shape)));
-  expect(found).toEqual([]);
-};
 
 describe("with webhooks, keys and a configuration server", () => {
   const secrets = {
