@@ -1,8 +1,10 @@
 /** `berth trace`: asks the inspector of a running daemon for one connection's trace and saves it as a file. */
+import { X509Certificate } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
+import { TLSSocket } from "node:tls";
 import { Duration, Effect, Redacted } from "effect";
-import { Agent, request } from "undici";
+import { Agent, buildConnector, request } from "undici";
 import { formatListenAddress } from "../config/codecs.ts";
 import { readPem } from "../config/pem.ts";
 import type { Inspect } from "../config/sections/inspect.ts";
@@ -67,10 +69,8 @@ export const saveTrace = (
 ): Effect.Effect<string, TraceFailed> =>
   Effect.tryPromise({
     try: async () => {
-      // A certificate that is pinned needs no name.
-      const connect =
-        certificate === undefined ? {} : { ca: certificate, checkServerIdentity: () => undefined };
-      const agent = new Agent({ connect });
+      const agent =
+        certificate === undefined ? new Agent() : new Agent({ connect: connectorTo(certificate) });
       try {
         const { statusCode, body } = await request(
           `${url}/api/connections/${encodeURIComponent(reference)}`,
@@ -92,6 +92,21 @@ export const saveTrace = (
     },
     catch: (cause) => new TraceFailed({ message: `No trace of ${reference}: ${reasonOf(cause)}`, cause }),
   });
+
+/** Trusts a server that shows this very certificate and no other, whoever issued it and whatever it is called. */
+const connectorTo = (certificate: string): buildConnector.connector => {
+  const expected = new X509Certificate(certificate).fingerprint256;
+  const connect = buildConnector({ rejectUnauthorized: false });
+  return (options, callback) =>
+    connect(options, (...[error, socket]) => {
+      if (error !== null) return callback(error, null);
+      if (socket instanceof TLSSocket && socket.getPeerCertificate().fingerprint256 === expected) {
+        return callback(null, socket);
+      }
+      socket.destroy();
+      callback(new Error("the server does not show the certificate of inspect.cert"), null);
+    });
+};
 
 const refusals: Readonly<Record<number, string>> = {
   401: "the token is wrong",

@@ -1,10 +1,11 @@
 /** What a newcomer does: `npm start`, paste the printed line, be in a shell, press Ctrl-C. */
 import { type IPty, spawn } from "@lydell/node-pty";
 import { describe, expect, it } from "vitest";
+import type { Row } from "../../src/inspect/format.ts";
 import type { Ending } from "../support/command.ts";
 import { type Directory, directory, eventually } from "../support/resources.ts";
 import { projectRoot } from "../support/root.ts";
-import { SshClient } from "../support/ssh.ts";
+import { SshClient, type SshTarget } from "../support/ssh.ts";
 import { Transcript, within } from "../support/transcript.ts";
 
 /** It may have to build first. */
@@ -19,6 +20,8 @@ interface Started extends AsyncDisposable {
   readonly signal: (name: NodeJS.Signals) => void;
   readonly ending: Promise<Ending>;
   readonly logIn: () => Promise<SshClient>;
+  /** Whom `logIn` logged in, and where. */
+  readonly target: () => SshTarget;
 }
 
 /** `npm start` in a terminal, with a home directory in which nothing was before. */
@@ -38,6 +41,7 @@ const npmStart = async (home: Directory): Promise<Started> => {
       resolve({ code: signal ? null : exitCode, signal: null });
     });
   });
+  let target: SshTarget | undefined;
   const started: Started = {
     output,
     interrupt: () => npm.write("\u0003"),
@@ -49,12 +53,17 @@ const npmStart = async (home: Directory): Promise<Started> => {
       const [, port, username, host] = await output.waitFor(/ssh -p (\d+) (\w+)@(\S+)/, STARTING_SECONDS);
       const [, password] = await output.waitFor(/password of this run is: (\S+)/);
       await output.waitFor("Ctrl-C");
-      return SshClient.to({
+      target = {
         host: `${host}`,
         port: Number(port),
         username: `${username}`,
         password: `${password}`,
-      });
+      };
+      return SshClient.to(target);
+    },
+    target: () => {
+      if (target === undefined) throw new Error("nobody has logged in yet");
+      return target;
     },
     [Symbol.asyncDispose]: async () => {
       // Its terminal goes with it: a third time ends whatever still drains.
@@ -78,6 +87,36 @@ describe("npm start", () => {
     expect(await terminal.ending).toEqual({ code: 7, signal: null });
     npm.interrupt();
     expect(await npm.ending).toEqual({ code: 0, signal: null });
+  });
+
+  it("prints a link to the inspector, where two logins and a refused one appear", async () => {
+    await using home = await directory();
+    await using npm = await npmStart(home);
+    await using ssh = await npm.logIn();
+    const [, url = "", token = ""] = /(http:\S+)\/#token=(\S+)/.exec(npm.output.text) ?? [];
+    await using one = ssh.terminal();
+    await using other = ssh.terminal();
+    for (const terminal of [one, other]) {
+      terminal.write("echo I am i''n\n");
+      await terminal.waitFor("I am in");
+    }
+    await using stranger = await SshClient.to({ ...npm.target(), password: "wrong" });
+    const { stderr } = await stranger.run("true");
+    expect((await fetch(url)).headers.get("content-type")).toContain("text/html");
+    const answer = await fetch(`${url}/api/connections`, { headers: { authorization: `Bearer ${token}` } });
+    const { connections } = (await answer.json()) as { connections: readonly Row[] };
+    const shown = connections.map(({ username, state, code }) => [username, state, code]);
+    expect(shown).toEqual(
+      expect.arrayContaining([
+        ["demo", "serving.open", undefined],
+        ["demo", "serving.open", undefined],
+        ["demo", expect.any(String), "AUTH_FAILED"],
+      ]),
+    );
+    expect(connections).toHaveLength(3);
+    expect(stderr).toContain(
+      `(reference ${connections.find(({ code }) => code === "AUTH_FAILED")?.reference})`,
+    );
   });
 
   it("keeps its host key", async () => {

@@ -1,19 +1,22 @@
 /** What the inspector of a running daemon tells, to whom, and what becomes of those who do not listen. */
 import { once } from "node:events";
-import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createWebSocketReceiver, type StatelyInspectionEvent } from "@statelyai/inspect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
+import { stringify } from "yaml";
 import { TRACE_FORMAT, type Trace } from "../../src/inspect/format.ts";
+import { certificateAuthority } from "../support/certificates.ts";
 import { run } from "../support/command.ts";
 import { type Daemon, ENTRY, startDaemon } from "../support/daemon.ts";
 import { type InspectorClient, inspectSection, openInspector } from "../support/inspector.ts";
 import type { LogLine } from "../support/log.ts";
 import { nodeClient } from "../support/node-client.ts";
-import { eventually } from "../support/resources.ts";
+import { freePort } from "../support/ports.ts";
+import { directory, eventually } from "../support/resources.ts";
 import { SshClient } from "../support/ssh.ts";
 import { within } from "../support/transcript.ts";
 import { usersAuth } from "../support/users.ts";
@@ -259,6 +262,38 @@ describe("berth trace", () => {
     } finally {
       await rm(folder, { recursive: true });
     }
+  });
+});
+
+describe("berth trace over TLS, told by the configuration where the inspector is", () => {
+  it("trusts the configured certificate and no other", async () => {
+    await using home = await directory();
+    const authority = await certificateAuthority(home.path, "authority");
+    const { cert, key } = await authority.issue("inspector", ["DNS:inspector.example"]);
+    const another = await authority.issue("another", ["DNS:inspector.example"]);
+    const config = {
+      auth: await usersAuth({ name: "demo", password: PASSWORD }),
+      backend: "process",
+      process: { isolation: "none" },
+      inspect: inspectSection({ listen: `127.0.0.1:${await freePort()}`, cert, key }),
+    };
+    await using daemon = await startDaemon({ config });
+    await daemon.log.next("INSPECT_AVAILABLE");
+    const { stderr } = await logIn(daemon, "wrong");
+    const reference = /\(reference (\w+)\)/.exec(stderr)?.[1] ?? "";
+    const trace = async (name: string, pair: { readonly cert: string; readonly key: string }) => {
+      const file = join(home.path, `${name}.yaml`);
+      await writeFile(file, stringify({ ...config, inspect: { ...config.inspect, ...pair } }));
+      const output = join(home.path, `${name}.json`);
+      return run(process.execPath, [ENTRY, "trace", reference, "--config", file, "--output", output]);
+    };
+    expect(await trace("right", { cert, key })).toMatchObject({ code: 0 });
+    expect(JSON.parse(await readFile(join(home.path, "right.json"), "utf8"))).toMatchObject({
+      connection: { reference },
+    });
+    const refused = await trace("wrong", another);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain("does not show the certificate of inspect.cert");
   });
 });
 

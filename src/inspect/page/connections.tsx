@@ -141,21 +141,23 @@ const connectionLine = (row: Row, isExpanded: boolean, level: number): TreeLine 
     level,
     isExpanded,
     isDim: row.endedAt !== undefined,
-    name: (
-      <>
-        <PhaseMark phase={station.phase} />
-        <span class="who">{row.username === "" ? <i>nobody yet</i> : row.username}</span>
-      </>
-    ),
-    from: row.remoteAddress,
-    state: <StateWords row={row} station={station} />,
-    where: row.environment || row.backend,
-    age:
-      row.endedAt === undefined
-        ? elapsed(now.value - row.startedAt)
-        : `${elapsed(now.value - row.endedAt)} ago`,
-    code: row.code ?? "",
-    reference: row.reference,
+    cells: () => ({
+      name: (
+        <>
+          <PhaseMark phase={station.phase} />
+          <span class="who">{row.username === "" ? <i>nobody yet</i> : row.username}</span>
+        </>
+      ),
+      from: row.remoteAddress,
+      state: <StateWords row={row} station={station} />,
+      where: row.environment || row.backend,
+      age:
+        row.endedAt === undefined
+          ? elapsed(now.value - row.startedAt)
+          : `${elapsed(now.value - row.endedAt)} ago`,
+      code: row.code ?? "",
+      reference: row.reference,
+    }),
   };
 };
 
@@ -187,13 +189,15 @@ const actorLines = (trace: Trace): readonly TreeLine[] => {
       kind: "actor",
       level,
       isDim: actor.endedAt !== undefined,
-      name: <span class="who">{spoken(actor.name)}</span>,
-      state:
-        value === undefined
-          ? "at work"
-          : leavesOf(value)
-              .map((leaf) => spoken(leaf))
-              .join(", "),
+      cells: () => ({
+        name: <span class="who">{spoken(actor.name)}</span>,
+        state:
+          value === undefined
+            ? "at work"
+            : leavesOf(value)
+                .map((leaf) => spoken(leaf))
+                .join(", "),
+      }),
     };
     return [line, ...actor.children.flatMap((child) => lineOf(child, level + 1))];
   };
@@ -212,9 +216,11 @@ const daemonLines = computed<readonly TreeLine[]>(() => {
     key: actor,
     kind: "daemon" as const,
     level: index === 0 ? 1 : 2,
-    name: <span class="who">{index === 0 ? "daemon" : spoken(names.get(actor) ?? "service")}</span>,
-    state: leavesOf(value)
-      .map((leaf) => spoken(leaf))
-      .join(", "),
+    cells: () => ({
+      name: <span class="who">{index === 0 ? "daemon" : spoken(names.get(actor) ?? "service")}</span>,
+      state: leavesOf(value)
+        .map((leaf) => spoken(leaf))
+        .join(", "),
+    }),
   }));
 });

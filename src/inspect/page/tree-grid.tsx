@@ -13,6 +13,11 @@ export interface TreeLine {
   /** Missing for lines that have nothing inside. */
   readonly isExpanded?: boolean;
   readonly isDim?: boolean;
+  /** Asked only while the line is in sight: there may be thousands, many times a second. */
+  readonly cells: () => Cells;
+}
+
+export interface Cells {
   readonly name: preact.ComponentChildren;
   readonly from?: string;
   readonly state: preact.ComponentChildren;
@@ -175,44 +180,47 @@ interface LineProps extends Pick<TreeGridProps, "onToggle" | "onOpen"> {
   readonly isCurrent: boolean;
 }
 
-const Line = ({ line, number, offset, isCurrent, onToggle, onOpen }: LineProps) => (
-  // biome-ignore lint/a11y/useKeyWithClickEvents: the tree has the focus, and the keys
-  <div
-    id={`line-${line.key}`}
-    role="row"
-    aria-rowindex={number + 2}
-    aria-level={line.level}
-    aria-expanded={line.isExpanded}
-    aria-selected={isCurrent}
-    tabIndex={-1}
-    class={`tree-line kind-${line.kind}${line.isDim ? " dim" : ""}`}
-    style={{ transform: `translateY(${offset}px)` }}
-    onClick={() => onOpen(line)}
-  >
-    <span role="gridcell" class="cell-who" style={{ "--level": String(line.level) }}>
-      {line.isExpanded === undefined ? <span class="twist" /> : <Twist line={line} onToggle={onToggle} />}
-      {line.name}
-    </span>
-    <span role="gridcell" class="cell-from">
-      {line.from}
-    </span>
-    <span role="gridcell" class="cell-state">
-      {line.state}
-    </span>
-    <span role="gridcell" class="cell-where" title={line.where}>
-      {line.where}
-    </span>
-    <span role="gridcell" class="cell-age">
-      {line.age}
-    </span>
-    <span role="gridcell" class="cell-code">
-      {line.code}
-    </span>
-    <span role="gridcell" class="cell-reference">
-      {line.reference}
-    </span>
-  </div>
-);
+const Line = ({ line, number, offset, isCurrent, onToggle, onOpen }: LineProps) => {
+  const cells = line.cells();
+  return (
+    // biome-ignore lint/a11y/useKeyWithClickEvents: the tree has the focus, and the keys
+    <div
+      id={`line-${line.key}`}
+      role="row"
+      aria-rowindex={number + 2}
+      aria-level={line.level}
+      aria-expanded={line.isExpanded}
+      aria-selected={isCurrent}
+      tabIndex={-1}
+      class={`tree-line kind-${line.kind}${line.isDim ? " dim" : ""}`}
+      style={{ transform: `translateY(${offset}px)` }}
+      onClick={() => onOpen(line)}
+    >
+      <span role="gridcell" class="cell-who" style={{ "--level": String(line.level) }}>
+        {line.isExpanded === undefined ? <span class="twist" /> : <Twist line={line} onToggle={onToggle} />}
+        {cells.name}
+      </span>
+      <span role="gridcell" class="cell-from">
+        {cells.from}
+      </span>
+      <span role="gridcell" class="cell-state">
+        {cells.state}
+      </span>
+      <span role="gridcell" class="cell-where" title={cells.where}>
+        {cells.where}
+      </span>
+      <span role="gridcell" class="cell-age">
+        {cells.age}
+      </span>
+      <span role="gridcell" class="cell-code">
+        {cells.code}
+      </span>
+      <span role="gridcell" class="cell-reference">
+        {cells.reference}
+      </span>
+    </div>
+  );
+};
 
 const Twist = ({ line, onToggle }: Pick<LineProps, "line" | "onToggle">) => (
   // biome-ignore lint/a11y: for the mouse; the keyboard has the arrow keys
