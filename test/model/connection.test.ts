@@ -421,6 +421,7 @@ walk<ConnectionWorld>("connection", {
     },
     "the client wants a port forwarded, which the policy allows": {
       event: { type: "forwarding.requested", forwarding: "tcpip-forward" },
+      when: takesClients,
       cause: async (world) => {
         const client = await clientOf(world);
         client.send(Message.GLOBAL_REQUEST, "tcpip-forward", true, "127.0.0.1", { uint32: 0 });
@@ -429,6 +430,7 @@ walk<ConnectionWorld>("connection", {
     },
     "the client wants to connect to a port, which the policy forbids": {
       event: { type: "forwarding.requested", forwarding: "direct-tcpip" },
+      when: takesClients,
       cause: async (world) => {
         const client = await clientOf(world);
         const sizes = [{ uint32: 9 }, { uint32: 1000 }, { uint32: 1000 }];
@@ -561,6 +563,8 @@ walk<ConnectionWorld>("connection", {
   },
   stepSeconds: 45,
   unreached: {
+    "connection|forwarding.requested|0":
+      "messages of the connection protocol before the login break the protocol, and with the login there are settings",
     "connection|xstate.error.actor.*|0": "an actor that throws would be a bug",
     "connection.provisioning.choosingBackend|always|4":
       "the configuration allows no other backend than these four",
