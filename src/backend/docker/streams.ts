@@ -162,10 +162,16 @@ export class ProgramStreams {
     socket.on("close", go);
   }
 
-  /** A terminal has no end of input, and the Engine would take it for the end of the output. */
+  /**
+   * A terminal has no end of input, and the Engine would take it for the end of the output. Over TLS the end must not
+   * be sent from within the arrival of data: Node.js calls SSL_shutdown twice, and the second call throws away what
+   * has arrived and was not read yet.
+   */
   #sendEnd(done: () => void): void {
-    if (this.stderr !== undefined && this.#socket.writable) this.#socket.end();
-    done();
+    setImmediate(() => {
+      if (this.stderr !== undefined && this.#socket.writable) this.#socket.end();
+      done();
+    });
   }
 
   #end(): void {
