@@ -77,7 +77,7 @@ const committed = (under) => {
   return stdout.split("\0").filter((file) => file !== "");
 };
 
-const modules = (under) => committed(under).filter((file) => file.endsWith(".ts") && isFile(file));
+const modules = (under) => committed(under).filter((file) => /\.tsx?$/.test(file) && isFile(file));
 
 /** Not a link, and not deleted since. */
 const isFile = (file) => lstatSync(join(root, file), { throwIfNoEntry: false })?.isFile() ?? false;

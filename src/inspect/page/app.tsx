@@ -5,6 +5,7 @@ import type { Trace } from "../format.ts";
 import { ConnectionView } from "./connection.tsx";
 import { ConnectionsView } from "./connections.tsx";
 import { findRow, type Link, link, liveRows, request, signOut } from "./live.ts";
+import { Nothing } from "./nothing.tsx";
 import { Overview } from "./overview.tsx";
 import { traceOfText } from "./replay.ts";
 import { ReplayView } from "./replay-view.tsx";
@@ -79,13 +80,6 @@ const View = ({ current }: { readonly current: Route }) => {
       );
   }
 };
-
-export const Nothing = ({ title, text }: { readonly title: string; readonly text: string }) => (
-  <div class="nothing">
-    <h1>{title}</h1>
-    <p>{text}</p>
-  </div>
-);
 
 const Mark = () => (
   <svg class="brand-mark" viewBox="0 0 32 32" width="26" height="26" aria-hidden="true">

@@ -1,7 +1,7 @@
 /** One connection, or the daemon itself: its trace, as it goes on or from memory. */
 import { useEffect } from "preact/hooks";
-import { Nothing } from "./app.tsx";
 import { daemon, findRow, follow, followed, rowOf } from "./live.ts";
+import { Nothing } from "./nothing.tsx";
 import { ReplayView } from "./replay-view.tsx";
 
 export interface ConnectionProps {
