@@ -163,7 +163,9 @@ describe("a pod that is missing", () => {
     const spec = specFor(BUSYBOX, {}, { restartPolicy: "Never" });
     const first = await daemon.connect({ pod: { ...missing(), spec } });
     await first.close();
-    await cluster.kubectl("exec", "-n", namespace, name, "--", "/bin/sh", "-c", "kill -TERM 1");
+    // The container may end before the exec has said that it did what it was asked: the phase tells.
+    const ending = ["exec", "-n", namespace, name, "--", "/bin/sh", "-c", "kill -TERM 1"];
+    await Promise.allSettled([cluster.kubectl(...ending)]);
     await phase("Succeeded");
     const { environment, states } = await daemon.connect({
       pod: { ...missing(), spec },
