@@ -4,9 +4,11 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Authority, certificateAuthority, type Pair } from "../support/certificates.ts";
 import { startEngine, type TestEngine } from "../support/docker.ts";
-import { type Connection, runProgram, terminal, testDaemon } from "../support/docker-backend.ts";
+import { testDaemon } from "../support/docker-backend.ts";
 import { startTlsEngine, type TlsEngine } from "../support/docker-tls.ts";
 import { engineFront } from "../support/engine-front.ts";
+import { runProgram, terminal } from "../support/programs.ts";
+import type { Connection } from "../support/provisioning.ts";
 import { type Directory, directory } from "../support/resources.ts";
 
 describe("an Engine that is spoken to over TLS", () => {

@@ -4,16 +4,9 @@ import { once } from "node:events";
 import { Effect } from "effect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startEngine, type TestEngine } from "../support/docker.ts";
-import {
-  type Connection,
-  endOf,
-  exec,
-  type Login,
-  runProgram,
-  startProgram,
-  terminal,
-  testDaemon,
-} from "../support/docker-backend.ts";
+import { testDaemon } from "../support/docker-backend.ts";
+import { endOf, exec, runProgram, startProgram, terminal } from "../support/programs.ts";
+import type { Connection, Login } from "../support/provisioning.ts";
 import { eventually } from "../support/resources.ts";
 
 let engine: TestEngine;

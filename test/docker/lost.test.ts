@@ -7,8 +7,9 @@ import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vit
 import { encodeWhereabouts } from "../../src/backend/docker/instance.ts";
 import { start } from "../support/command.ts";
 import { startEngine, type TestEngine } from "../support/docker.ts";
-import { exec, runProgram, startProgram, terminal, testDaemon } from "../support/docker-backend.ts";
+import { testDaemon } from "../support/docker-backend.ts";
 import { engineFront } from "../support/engine-front.ts";
+import { exec, runProgram, startProgram, terminal } from "../support/programs.ts";
 import { eventually } from "../support/resources.ts";
 import { stallingRegistry } from "../support/stalling-registry.ts";
 
@@ -207,7 +208,7 @@ describe("a sweep", () => {
     const dead = start("/bin/true", []);
     await dead.ending;
     const daemon = await testDaemon(engine.host);
-    const here = daemon.engines.instance.whereabouts;
+    const here = daemon.shared.instance.whereabouts;
     if (here === undefined) throw new Error("this test needs Linux");
     const from = (change: Partial<typeof here>) => ({
       berth_instance: "another",

@@ -4,16 +4,8 @@ import { once } from "node:events";
 import { Effect, Redacted } from "effect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startEngine, type TestEngine } from "../support/docker.ts";
-import {
-  endOf,
-  exec,
-  open,
-  runProgram,
-  secret,
-  startProgram,
-  terminal,
-  testDaemon,
-} from "../support/docker-backend.ts";
+import { testDaemon } from "../support/docker-backend.ts";
+import { endOf, exec, open, runProgram, secret, startProgram, terminal } from "../support/programs.ts";
 import { eventually } from "../support/resources.ts";
 
 let engine: TestEngine;
@@ -73,7 +65,7 @@ describe("mode connection", () => {
       containerssh_username: "jane",
       berth_authenticated_username: "jane",
       berth_mode: "connection",
-      berth_instance: daemon.engines.instance.id,
+      berth_instance: daemon.shared.instance.id,
     });
     expect(JSON.stringify([container?.Labels, container?.Names, daemon.log.text()])).not.toContain("s3cr3t");
   });

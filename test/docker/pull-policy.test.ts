@@ -4,8 +4,10 @@
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { startEngine, type TestEngine } from "../support/docker.ts";
-import { type Connection, runProgram, testDaemon } from "../support/docker-backend.ts";
+import { testDaemon } from "../support/docker-backend.ts";
 import { startRegistry, type TestRegistry } from "../support/docker-registry.ts";
+import { runProgram } from "../support/programs.ts";
+import type { Connection } from "../support/provisioning.ts";
 
 type Policy = "Never" | "IfNotPresent" | "Always";
 type Situation =

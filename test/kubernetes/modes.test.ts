@@ -2,18 +2,9 @@
 import { Effect, Redacted } from "effect";
 import { beforeAll, describe, expect, inject, it } from "vitest";
 import { transcriptOf } from "../support/command.ts";
-import { clusterIn } from "../support/kubernetes.ts";
-import {
-  endOf,
-  exec,
-  open,
-  runProgram,
-  secret,
-  specFor,
-  startProgram,
-  terminal,
-  testDaemon,
-} from "../support/kubernetes-backend.ts";
+import { clusterIn, specFor } from "../support/kubernetes.ts";
+import { testDaemon } from "../support/kubernetes-backend.ts";
+import { endOf, exec, open, runProgram, secret, startProgram, terminal } from "../support/programs.ts";
 import { eventually } from "../support/resources.ts";
 
 const cluster = clusterIn(inject("cluster"));
@@ -70,7 +61,7 @@ describe("mode connection", () => {
       containerssh_connection_id: connection.connectionId,
       containerssh_username: "Jane.Doe-example",
       "berth-mode": "connection",
-      "berth-instance": daemon.clusters.instance.id,
+      "berth-instance": daemon.shared.instance.id,
     });
     expect(pod?.metadata?.annotations).toMatchObject({
       containerssh_ip: "192.0.2.1",

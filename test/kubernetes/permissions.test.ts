@@ -1,15 +1,9 @@
 /** Permissions that are missing, one at a time: the log or the refusal names the one. */
 import { Redacted } from "effect";
 import { describe, inject, it } from "vitest";
-import { BUSYBOX, clusterIn } from "../support/kubernetes.ts";
-import {
-  exec,
-  IDLE,
-  type Session,
-  specFor,
-  startProgram,
-  testDaemon,
-} from "../support/kubernetes-backend.ts";
+import { BUSYBOX, clusterIn, IDLE, specFor } from "../support/kubernetes.ts";
+import { testDaemon } from "../support/kubernetes-backend.ts";
+import { exec, type Session, startProgram } from "../support/programs.ts";
 import { namespaceWith, type RoleName, type Rule, readmeRules } from "../support/readme-roles.ts";
 import { eventually } from "../support/resources.ts";
 

@@ -1,16 +1,8 @@
 /** Persistent pods on a real cluster: found, created, waited for, replaced, refused, shared, left, deleted when idle. */
 import { beforeAll, beforeEach, describe, expect, inject, it, onTestFinished } from "vitest";
-import { clusterIn } from "../support/kubernetes.ts";
-import {
-  exec,
-  IDLE,
-  open,
-  runProgram,
-  secret,
-  specFor,
-  startProgram,
-  testDaemon,
-} from "../support/kubernetes-backend.ts";
+import { clusterIn, IDLE, specFor } from "../support/kubernetes.ts";
+import { testDaemon } from "../support/kubernetes-backend.ts";
+import { exec, open, runProgram, secret, startProgram } from "../support/programs.ts";
 import { eventually } from "../support/resources.ts";
 
 const cluster = clusterIn(inject("cluster"));

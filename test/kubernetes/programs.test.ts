@@ -2,18 +2,10 @@
 import { text } from "node:stream/consumers";
 import { Effect } from "effect";
 import { beforeAll, describe, expect, inject, it } from "vitest";
-import { clusterIn } from "../support/kubernetes.ts";
-import {
-  type Connection,
-  exec,
-  open,
-  runProgram,
-  secret,
-  specFor,
-  startProgram,
-  terminal,
-  testDaemon,
-} from "../support/kubernetes-backend.ts";
+import { clusterIn, specFor } from "../support/kubernetes.ts";
+import { testDaemon } from "../support/kubernetes-backend.ts";
+import { exec, open, runProgram, secret, startProgram, terminal } from "../support/programs.ts";
+import type { Connection } from "../support/provisioning.ts";
 
 const cluster = clusterIn(inject("cluster"));
 

@@ -15,8 +15,8 @@ const keys: Record<string, Key> = {};
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "berth-keys-"));
-  keys["ed25519"] = await generateKey(directory, "ed25519", "ed25519");
-  keys["rsa"] = await generateKey(directory, "rsa", "rsa", { bits: 2048 });
+  keys.ed25519 = await generateKey(directory, "ed25519", "ed25519");
+  keys.rsa = await generateKey(directory, "rsa", "rsa", { bits: 2048 });
   for (const bits of [256, 384, 521]) {
     keys[`ecdsa ${bits}`] = await generateKey(directory, `ecdsa${bits}`, "ecdsa", { bits });
   }
@@ -196,7 +196,7 @@ test.each([
   ["dropbear's dbclient", dbclient],
 ])("%s logs in with a password and with a key", async (_, client) => {
   const server = await serve();
-  const identityFile = keys["ed25519"]?.file ?? "";
+  const identityFile = keys.ed25519?.file ?? "";
   for (const proof of [{ password: PASSWORD }, { identityFile }]) {
     const result = await client({ ...server, username: "jane", ...proof }, "cat; exit 3", { stdin: "hi\n" });
     expect(result).toMatchObject({ stdout: "hi\n", code: 3 });

@@ -5,7 +5,7 @@ import { Message, message } from "../../../src/ssh/wire.ts";
 import { ed25519Key, PASSWORD, signedRequest, WireClient } from "../../support/wire-client.ts";
 import { serve } from "./scripted.ts";
 
-const CONVERSATIONS = Number(process.env["BERTH_TEST_CONVERSATIONS"] ?? 300);
+const CONVERSATIONS = Number(process.env.BERTH_TEST_CONVERSATIONS ?? 300);
 const MESSAGES = 12;
 
 /** Mulberry32: small, and the same everywhere. */

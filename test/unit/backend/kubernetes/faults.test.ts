@@ -2,16 +2,11 @@
 import { Effect } from "effect";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { transcriptOf } from "../../../support/command.ts";
+import { IDLE } from "../../../support/kubernetes.ts";
 import { ApiError } from "../../../support/kubernetes-api/pods.ts";
 import { type ApiRequest, testApi } from "../../../support/kubernetes-api/server.ts";
-import {
-  endOf,
-  exec,
-  IDLE,
-  runProgram,
-  startProgram,
-  testDaemon,
-} from "../../../support/kubernetes-backend.ts";
+import { testDaemon } from "../../../support/kubernetes-backend.ts";
+import { endOf, exec, runProgram, startProgram } from "../../../support/programs.ts";
 import { eventually } from "../../../support/resources.ts";
 
 const persistent = { mode: "persistent", metadata: { name: "own" } };

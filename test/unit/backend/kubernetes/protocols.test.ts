@@ -5,17 +5,9 @@ import { Effect, Redacted } from "effect";
 import { describe, expect, it } from "vitest";
 import { transcriptOf } from "../../../support/command.ts";
 import { type Protocol, type TestApi, testApi } from "../../../support/kubernetes-api/server.ts";
-import {
-  type Connection,
-  endOf,
-  exec,
-  open,
-  runProgram,
-  secret,
-  startProgram,
-  terminal,
-  testDaemon,
-} from "../../../support/kubernetes-backend.ts";
+import { testDaemon } from "../../../support/kubernetes-backend.ts";
+import { endOf, exec, open, runProgram, secret, startProgram, terminal } from "../../../support/programs.ts";
+import type { Connection } from "../../../support/provisioning.ts";
 import { eventually, processesWith } from "../../../support/resources.ts";
 
 const connect = async (api: TestApi, pod: object = {}, identity: object = {}): Promise<Connection> =>
