@@ -23,6 +23,7 @@ import {
   section,
 } from "../codecs.ts";
 import { EngineContainer, EngineHost, EngineNetwork, EnginePlatform } from "./docker-engine.ts";
+import { guest } from "./guest.ts";
 
 /**
  * - `host`: `unix:///path`, `tcp://host:port`, `http(s)://host:port` or `host:port`.
@@ -55,10 +56,6 @@ export type RegistryAuth = typeof RegistryAuth.Type;
  * - `containerName`: the container's name; may hold `{authenticatedUsername}`, `{username}` and `{metadata.KEY}`.
  * - `mode`: one container for each `connection`, for each `session`, or a `persistent` one that is found by its name
  *   and stays. Persistent is Berth's own.
- * - `idleCommand`: what runs in the container of a connection between sessions.
- * - `shellCommand`: what a request for a shell starts.
- * - `agentPath`: the guest agent in the image; `disableAgent` does without it.
- * - `subsystems`: subsystem name to the path of its program in the container.
  * - `createMissingContainers`: in persistent mode, create the container when there is none. Berth's own.
  * - `idleTimeout`: remove a persistent container that nobody was connected to for this long; 0 never. Berth's own.
  */
@@ -70,20 +67,7 @@ const Execution = Schema.Struct({
   containerName: defaulted(Schema.String.annotate({ alsoSpelt: ["containername"] }), ""),
   auth: section(RegistryAuth),
   mode: defaulted(oneOf(["connection", "session", "persistent"]), "connection"),
-  idleCommand: defaulted(Schema.Array(Schema.String), [
-    "/usr/bin/containerssh-agent",
-    "wait-signal",
-    "--signal",
-    "INT",
-    "--signal",
-    "TERM",
-  ]),
-  shellCommand: defaulted(Schema.Array(Schema.String), ["/bin/bash"]),
-  agentPath: defaulted(Schema.String, "/usr/bin/containerssh-agent"),
-  disableAgent: defaulted(Flag, false),
-  subsystems: defaulted(Schema.Record(Schema.String, Schema.String), {
-    sftp: "/usr/lib/openssh/sftp-server",
-  }),
+  ...guest,
   imagePullPolicy: defaulted(oneOf(["Always", "IfNotPresent", "Never"]), "IfNotPresent"),
   exposeAuthMetadataAsEnv: defaulted(Flag, false),
   createMissingContainers: defaulted(Flag, false),

@@ -4,6 +4,7 @@
  */
 import { Schema } from "effect";
 import { defaulted, Flag, GoDuration, GoDurationOrZero, oneOf, Pem, Secret, section } from "../codecs.ts";
+import { guest } from "./guest.ts";
 
 /**
  * - `host`: a host, `host:port` or URL of the API server. With nothing else configured and a service account in
@@ -62,7 +63,6 @@ const Spec = anything;
  * - `metadata.name`: a name, for `persistent` also with `{authenticatedUsername}`, `{username}` and
  *   `{metadata.KEY}` in it.
  * - `consoleContainerNumber`: the container that programs run in, counted from 0.
- * - `idleCommand`: what a pod runs while programs are started by exec; `shellCommand`: what a shell is.
  * - `idleTimeout`: how long nobody may be connected to a persistent pod of Berth's until it is deleted; 0 for ever.
  * - `recreateOutdated`: whether a persistent pod of Berth's is replaced when its spec has changed and nobody is in it.
  */
@@ -70,18 +70,7 @@ const Pod = Schema.Struct({
   metadata: section(Metadata),
   spec: defaulted(Spec, { containers: [{ name: "shell", image: "containerssh/containerssh-guest-image" }] }),
   consoleContainerNumber: defaulted(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)), 0),
-  idleCommand: defaulted(Schema.Array(Schema.String), [
-    "/usr/bin/containerssh-agent",
-    "wait-signal",
-    "--signal",
-    "INT",
-    "--signal",
-    "TERM",
-  ]),
-  shellCommand: defaulted(Schema.Array(Schema.String), ["/bin/bash"]),
-  agentPath: defaulted(Schema.String, "/usr/bin/containerssh-agent"),
-  disableAgent: defaulted(Flag, false),
-  subsystems: defaulted(strings, { sftp: "/usr/lib/openssh/sftp-server" }),
+  ...guest,
   mode: defaulted(oneOf(["connection", "session", "persistent"]), "connection"),
   createMissingPods: defaulted(Flag, false),
   exposeAuthMetadataAsEnv: defaulted(strings, {}),
