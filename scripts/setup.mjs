@@ -77,7 +77,9 @@ export const build = ({ say = console.error, tolerateTypeErrors = false } = {}) 
         filter: (path) => extname(path) !== ".ts" && path !== join(root, page),
       });
     }
-    buildPage(join(fresh, page));
+    bundle("The inspector's page", [join(root, page), "--outDir", join(fresh, page)]);
+    const client = ["--config", join(root, "scripts/kube-config.vite.mjs")];
+    bundle("The Kubernetes client", [...client, "--outDir", join(fresh, "src/backend/kubernetes")]);
     writeFileSync(join(fresh, ".built-from"), clean ? digest : `${digest} with type errors`);
     replace(dist, fresh);
   } finally {
@@ -106,13 +108,13 @@ const replace = (folder, successor) => {
 /** The inspector's page, which a browser runs and not we. */
 const page = "src/inspect/page";
 
-const buildPage = (output) => {
+const bundle = (what, args) => {
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
-    [join(root, "node_modules/vite/bin/vite.js"), "build", join(root, page), "--outDir", output],
+    [join(root, "node_modules/vite/bin/vite.js"), "build", ...args],
     { cwd: root, encoding: "utf8" },
   );
-  if (status !== 0) throw new SetupError(`The inspector's page could not be built:\n${stdout}${stderr}`);
+  if (status !== 0) throw new SetupError(`${what} could not be built:\n${stdout}${stderr}`);
 };
 
 const sourceFolders = ["machines", "src"];
@@ -179,7 +181,13 @@ const digestOfSources = () => {
       .filter((entry) => entry.isFile())
       .map((entry) => join(entry.parentPath, entry.name)),
   );
-  const settings = ["tsconfig.json", "tsconfig.build.json", "package.json"].map((name) => join(root, name));
+  const settings = [
+    "tsconfig.json",
+    "tsconfig.build.json",
+    "package.json",
+    "package-lock.json",
+    "scripts/kube-config.vite.mjs",
+  ].map((name) => join(root, name));
   const hash = createHash("sha256");
   for (const path of [...files.sort(), ...settings])
     hash.update(`${path}\0`).update(readFileSync(path)).update("\0");

@@ -8,10 +8,10 @@ import { Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent, type RequestOptions } from "node:https";
 import { isIPv6 } from "node:net";
 import { join } from "node:path";
-import { KubeConfig } from "@kubernetes/client-node";
 import { Redacted } from "effect";
 import type { KubernetesConnection } from "../../config/sections/kubernetes.ts";
 import { ConfigError } from "./failures.ts";
+import { KubeConfig } from "./kube-config.ts";
 
 /** What one request needs. */
 export interface RequestAccess {

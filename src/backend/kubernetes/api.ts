@@ -1,24 +1,16 @@
 /**
  * The calls of the Kubernetes API that Berth makes, as effects: throttled, timed, and failing by what the answer
- * means. Pods are created from the configuration's own text: the client's model of a pod would drop what it doesn't
- * know.
+ * means. They are plain requests, since the client library's own would load the models of every object there is, and
+ * drop of a pod what its model doesn't know. Objects are as JSON has them: dates are text, whatever their type says.
  */
-import {
-  ApiException,
-  CoreV1Api,
-  createConfiguration,
-  IsomorphicFetchHttpLibrary,
-  type RequestContext,
-  ServerConfiguration,
-  type V1Pod,
-  type V1PodList,
-  wrapHttpLibrary,
-} from "@kubernetes/client-node";
+import { text } from "node:stream/consumers";
+import type { V1Pod, V1PodList } from "@kubernetes/client-node";
 import { Duration, Effect } from "effect";
 import type { Logger } from "../../log/logger.ts";
-import type { ClusterAccess } from "./access.ts";
+import type { ClusterAccess, RequestAccess } from "./access.ts";
 import { type ApiCall, failureOfAnswer, failureOfSilence } from "./api-failure.ts";
-import { type ApiFailure, ConfigError, ObjectMissing } from "./failures.ts";
+import { type ApiFailure, type ConfigError, ObjectMissing } from "./failures.ts";
+import { openRequest, requestAccess } from "./request.ts";
 import type { Throttle } from "./throttle.ts";
 
 export type CallFailure = ApiFailure | ConfigError;
@@ -64,58 +56,68 @@ export interface ApiParts {
 /** Waiting longer than this for our own throttle is worth a line in the log. */
 const NOTABLE_WAIT_MILLIS = 1000;
 
-export const podApi = (parts: ApiParts): PodApi => {
-  const { throttle, logger } = parts;
-  const core = new CoreV1Api(createConfiguration({ baseServer: new ServerConfiguration("http://api", {}) }));
-
+export const podApi = ({ access, throttle, timeout, logger }: ApiParts): PodApi => {
   const call = <A>(
     asked: ApiCall,
-    send: (options: CallOptions) => Promise<A>,
-    change?: (request: RequestContext) => void,
+    { method, path, body, contentType }: Request,
   ): Effect.Effect<A, CallFailure> =>
-    Effect.flatMap(throttle.take, (waitedMillis) => {
+    Effect.gen(function* () {
+      const waitedMillis = yield* throttle.take;
       if (waitedMillis >= NOTABLE_WAIT_MILLIS) {
         logger.notice("KUBERNETES_THROTTLED", "A request waited for the limit of kubernetes.connection.qps", {
           ...asked,
           waitedMillis: Math.round(waitedMillis),
         });
       }
-      return Effect.tryPromise({
-        try: (signal) => send({ httpApi: transport(parts, signal, change) }),
-        catch: (error) => failureOf(asked, error),
+      const server = yield* requestAccess(access);
+      const { status, answer } = yield* Effect.tryPromise({
+        try: (signal) =>
+          exchange(server, { method, path, body, contentType }, [
+            signal,
+            AbortSignal.timeout(Duration.toMillis(timeout)),
+          ]),
+        catch: (error) => failureOfSilence(asked, error),
+      });
+      if (status >= 300) return yield* Effect.fail(failureOfAnswer(asked, status, answer));
+      return yield* Effect.try({
+        try: () => JSON.parse(answer) as A,
+        catch: (error) => failureOfSilence(asked, error),
       });
     });
 
   return {
     get: (namespace, name) =>
-      call({ verb: "get", resource: "pods", namespace, name }, (options) =>
-        core.readNamespacedPod({ namespace, name }, options),
+      call(
+        { verb: "get", resource: "pods", namespace, name },
+        { method: "GET", path: podPath(namespace, name) },
       ),
     list: (namespace, labelSelector) =>
-      call({ verb: "list", resource: "pods", namespace }, (options) =>
-        core.listNamespacedPod({ namespace, labelSelector }, options),
+      call(
+        { verb: "list", resource: "pods", namespace },
+        { method: "GET", path: `${podsPath(namespace)}?${new URLSearchParams({ labelSelector })}` },
       ),
     create: (namespace, manifest) =>
       call(
         { verb: "create", resource: "pods", namespace },
         // A server that can check for unknown fields does (Kubernetes 1.25); older ones ignore the parameter.
-        (options) => core.createNamespacedPod({ namespace, body: {}, fieldValidation: "Strict" }, options),
-        (request) => request.setBody(JSON.stringify(manifest)),
+        { method: "POST", path: `${podsPath(namespace)}?fieldValidation=Strict`, body: manifest },
       ),
     delete: (namespace, name, preconditions) =>
       Effect.asVoid(
-        call({ verb: "delete", resource: "pods", namespace, name }, (options) =>
-          core.deleteNamespacedPod({ namespace, name, body: { preconditions } }, options),
+        call(
+          { verb: "delete", resource: "pods", namespace, name },
+          { method: "DELETE", path: podPath(namespace, name), body: { preconditions } },
         ),
       ),
     annotate: (namespace, name, annotations, { uid, resourceVersion }) => {
       const asked: ApiCall = { verb: "patch", resource: "pods", namespace, name };
       const metadata = { uid, ...(resourceVersion === undefined ? {} : { resourceVersion }), annotations };
-      return call(
-        asked,
-        (options) => core.patchNamespacedPod({ namespace, name, body: { metadata } }, options),
-        (request) => request.setHeaderParam("Content-Type", "application/merge-patch+json"),
-      ).pipe(
+      return call<V1Pod>(asked, {
+        method: "PATCH",
+        path: podPath(namespace, name),
+        body: { metadata },
+        contentType: "application/merge-patch+json",
+      }).pipe(
         Effect.mapError((error) =>
           error._tag === "ApiRefused" && error.message.includes("metadata.uid")
             ? new ObjectMissing({ message: "Another pod has its name by now", details: { ...asked } })
@@ -126,31 +128,39 @@ export const podApi = (parts: ApiParts): PodApi => {
   };
 };
 
-type CallOptions = NonNullable<Parameters<CoreV1Api["readNamespacedPod"]>[1]>;
+interface Request {
+  readonly method: "GET" | "POST" | "PATCH" | "DELETE";
+  /** Path and query after the core API's URL. */
+  readonly path: string;
+  readonly body?: object | undefined;
+  /** Of the body; `application/json` by default. */
+  readonly contentType?: string | undefined;
+}
 
-const http = new IsomorphicFetchHttpLibrary();
+/** Path of a namespace's pods after the core API's URL. */
+export const podsPath = (namespace: string): string => `/v1/namespaces/${encodeURIComponent(namespace)}/pods`;
 
-/** Sends a request to where the API server is now, with who we are now. */
-const transport = (
-  { access, timeout }: ApiParts,
-  signal: AbortSignal,
-  change: ((request: RequestContext) => void) | undefined,
-): NonNullable<CallOptions["httpApi"]> =>
-  wrapHttpLibrary({
-    send: async (request) => {
-      const { url, agent, headers } = await access.request();
-      request.setUrl(request.getUrl().replace(/^http:\/\/api\/api/, url));
-      request.setAgent(agent);
-      for (const [name, value] of Object.entries(headers)) request.setHeaderParam(name, value);
-      request.setHeaderParam("User-Agent", "berth");
-      request.setSignal(AbortSignal.any([signal, AbortSignal.timeout(Duration.toMillis(timeout))]));
-      change?.(request);
-      return http.send(request).toPromise();
-    },
+export const podPath = (namespace: string, name: string): string =>
+  `${podsPath(namespace)}/${encodeURIComponent(name)}`;
+
+const exchange = (
+  server: RequestAccess,
+  { method, path, body, contentType = "application/json" }: Request,
+  limits: AbortSignal[],
+): Promise<{ readonly status: number; readonly answer: string }> =>
+  new Promise((resolve, reject) => {
+    const content = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
+    const request = openRequest(server, path, {
+      method,
+      signal: AbortSignal.any(limits),
+      headers:
+        content === undefined
+          ? {}
+          : { "Content-Type": contentType, "Content-Length": String(content.length) },
+    });
+    request.on("error", reject);
+    request.once("response", (response) => {
+      text(response).then((answer) => resolve({ status: response.statusCode ?? 0, answer }), reject);
+    });
+    request.end(content);
   });
-
-const failureOf = (asked: ApiCall, error: unknown): CallFailure => {
-  if (error instanceof ConfigError) return error;
-  if (error instanceof ApiException) return failureOfAnswer(asked, error.code, error.body);
-  return failureOfSilence(asked, error);
-};

@@ -2,16 +2,15 @@
  * One API server as the backend uses it: its calls, its exec channels, the pods that are followed, and what has been
  * learned about images. Shared by all connections of a daemon that have the same `kubernetes.connection`.
  */
-import { request as httpRequest } from "node:http";
-import { request as httpsRequest } from "node:https";
 import { Duration, Effect, type Scope } from "effect";
 import type { KubernetesConnection } from "../../config/sections/kubernetes.ts";
 import type { Logger } from "../../log/logger.ts";
 import { ClusterAccess } from "./access.ts";
-import { type CallFailure, type PodApi, podApi } from "./api.ts";
+import { type CallFailure, type PodApi, podApi, podPath } from "./api.ts";
 import { type Channels, type ChannelsRequest, openChannels } from "./channels.ts";
 import type { ConfigError } from "./failures.ts";
-import { PodWatches, requestAccess } from "./pod-watch.ts";
+import { PodWatches } from "./pod-watch.ts";
+import { openRequest, requestAccess } from "./request.ts";
 import { Throttle } from "./throttle.ts";
 
 /** Where programs run. */
@@ -75,7 +74,7 @@ export class Cluster {
     return Effect.flatMap(requestAccess(this.#access), (access) =>
       openChannels({
         access,
-        path: `/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(pod)}/${subresource}?${query}`,
+        path: `${podPath(namespace, pod)}/${subresource}?${query}`,
         // A WebSocket begins with a GET, so that is the verb older API servers check; newer ones check create.
         call: { verb: "get", resource: `pods/${subresource}`, namespace, name: pod },
         timeoutMillis: Duration.toMillis(timeout),
@@ -88,13 +87,9 @@ export class Cluster {
   /** Whether the API server answers anything at all. */
   async #isAlive(): Promise<boolean> {
     try {
-      const { url, agent, headers } = await this.#access.request();
+      const access = await this.#access.request();
       return await new Promise((resolve) => {
-        const request = (url.startsWith("https:") ? httpsRequest : httpRequest)(url, {
-          agent,
-          headers,
-          signal: AbortSignal.timeout(LIVENESS_MILLIS),
-        });
+        const request = openRequest(access, "", { signal: AbortSignal.timeout(LIVENESS_MILLIS) });
         request.once("response", (response) => {
           response.resume();
           resolve(true);

@@ -2,17 +2,17 @@
  * Follows one pod: a GET, then a watch from there, again and again. (The client library's watch hides the API
  * server's answer when it refuses; a refusal must name the permission that is missing.)
  */
-import { type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
-import { request as httpsRequest } from "node:https";
+import type { ClientRequest, IncomingMessage } from "node:http";
 import { createInterface } from "node:readline";
 import { buffer } from "node:stream/consumers";
 import type { V1Pod } from "@kubernetes/client-node";
 import { Duration, Effect, Schedule, type Scope } from "effect";
 import type { Logger } from "../../log/logger.ts";
 import type { ClusterAccess } from "./access.ts";
-import type { CallFailure, PodApi } from "./api.ts";
+import { type CallFailure, type PodApi, podsPath } from "./api.ts";
 import { type ApiCall, failureOfAnswer, failureOfSilence } from "./api-failure.ts";
 import { ConfigError } from "./failures.ts";
+import { openRequest, requestAccess } from "./request.ts";
 
 /** What is known of a pod; undefined when it is gone, or another pod has its name. */
 export type PodSighting = V1Pod | undefined;
@@ -92,12 +92,9 @@ const watchOnce = (
     resourceVersion,
     timeoutSeconds: String(WATCH_SECONDS),
   });
-  return Effect.flatMap(requestAccess(access), ({ url, agent, headers }) =>
+  return Effect.flatMap(requestAccess(access), (server) =>
     Effect.callback<boolean, CallFailure>((resume) => {
-      const request = (url.startsWith("https:") ? httpsRequest : httpRequest)(
-        `${url}/v1/namespaces/${encodeURIComponent(namespace)}/pods?${query}`,
-        { agent, headers: { ...headers, "User-Agent": "berth" } },
-      );
+      const request = openRequest(server, `${podsPath(namespace)}?${query}`);
       const failed = (error: unknown): void => resume(Effect.fail(failureOfSilence(call, error)));
       const patience = setTimeout(
         () => request.destroy(new Error("the watch was not answered in time")),
@@ -121,13 +118,6 @@ const watchOnce = (
     }),
   );
 };
-
-export const requestAccess = (access: ClusterAccess) =>
-  Effect.tryPromise({
-    try: () => access.request(),
-    catch: (error) =>
-      error instanceof ConfigError ? error : new ConfigError({ message: String(error), cause: error }),
-  });
 
 const abandon = (request: ClientRequest, patience: NodeJS.Timeout): void => {
   clearTimeout(patience);
