@@ -5,8 +5,9 @@
 import type { WebSocket } from "ws";
 import type { Logger } from "../log/logger.ts";
 import type { ClientMessage, ServerMessage } from "./format.ts";
-import { type Recorder, traceJson } from "./recorder.ts";
+import type { Recorder } from "./recorder.ts";
 import { introduction, statelyEvent } from "./stately.ts";
+import { traceJson } from "./traces.ts";
 import type { Owner } from "./watched.ts";
 
 /** How much may wait for one client. */
@@ -122,8 +123,8 @@ export class Clients {
   }
 
   #begin(): void {
-    this.#options.recorder.watch(true);
-    this.#daemonLines = this.#options.recorder.daemon.lines.count;
+    this.#options.recorder.traces.watch(true);
+    this.#daemonLines = this.#options.recorder.traces.daemon.lines.count;
     this.#turns = setInterval(() => this.#takeTurn(), TURN_MILLIS);
   }
 
@@ -131,7 +132,7 @@ export class Clients {
     this.#pages.delete(page);
     if (this.#pages.size > 0) return;
     clearInterval(this.#turns);
-    this.#options.recorder.watch(false);
+    this.#options.recorder.traces.watch(false);
   }
 
   #hello(): string {
@@ -141,18 +142,18 @@ export class Clients {
       version,
       now: Date.now(),
       allowControl,
-      rows: recorder.rows(),
+      rows: recorder.traces.rows(),
       statistics: recorder.statistics(),
     } satisfies Omit<Extract<ServerMessage, { type: "hello" }>, "daemon">;
-    return `${JSON.stringify(hello).slice(0, -1)},"daemon":${traceJson(recorder.daemon)}}`;
+    return `${JSON.stringify(hello).slice(0, -1)},"daemon":${traceJson(recorder.traces.daemon)}}`;
   }
 
   /** Tells all pages what is new since the last turn. */
   #takeTurn(): void {
     const { recorder } = this.#options;
-    const changes = recorder.takeChanges();
-    const daemon = recorder.daemon.lines.from(this.#daemonLines);
-    this.#daemonLines = recorder.daemon.lines.count;
+    const changes = recorder.traces.takeChanges();
+    const daemon = recorder.traces.daemon.lines.from(this.#daemonLines);
+    this.#daemonLines = recorder.traces.daemon.lines.count;
     const withStatistics = this.#turn++ % STATISTICS_TURNS === 0;
     const isNews = changes.rows.length > 0 || changes.forgotten.length > 0 || daemon !== "" || withStatistics;
     if (this.#pages.size === 0) return;
@@ -183,7 +184,7 @@ export class Clients {
     const message = clientMessage(text);
     if (message === undefined) return page.socket.close(1003, "not understood");
     const { connectionId } = message;
-    const owner = connectionId === undefined ? undefined : this.#options.recorder.find(connectionId);
+    const owner = connectionId === undefined ? undefined : this.#options.recorder.traces.find(connectionId);
     page.followed = owner && { owner, next: owner.lines.count };
     if (owner !== undefined) page.send(`{"type":"trace","trace":${traceJson(owner)}}`);
   }

@@ -1,7 +1,6 @@
 /**
- * Hears everything the actor system does and keeps what may be seen of it: a trace of every live connection and of the
- * last that are finished, bounded in number and in bytes, and the counts of the overview. What it keeps has been
- * through `reduce.ts` already.
+ * Hears everything the actor system does and writes down what may be seen of it: the lines of the traces and the counts
+ * of the overview. What it writes has been through `reduce.ts` already.
  */
 import {
   type AnyActor,
@@ -14,20 +13,16 @@ import { transitionId } from "../../machines/transition-id.ts";
 import type { Entry } from "../log/entry.ts";
 import {
   type ActorStatus,
-  type Line,
   leavesOf,
   type Row,
   type StateValue,
   type Statistics,
-  TRACE_FORMAT,
-  TRACE_VERSION,
   type Visits,
 } from "./format.ts";
 import { plainDetails, reduceConnection, reduceEvent, reduceRefusal, refusalIn } from "./reduce.ts";
 import { Counts } from "./statistics.ts";
+import { type HistoryLimits, Traces } from "./traces.ts";
 import {
-  connectionOwner,
-  daemonOwner,
   type OpenStep,
   type Owner,
   sinceStart,
@@ -35,46 +30,19 @@ import {
   type WatchedConnection,
 } from "./watched.ts";
 
-export interface HistoryLimits {
-  /** How many finished connections are kept. */
-  readonly connections: number;
-  /** For the traces of all connections, live and finished. */
-  readonly bytes: number;
-}
-
-/** What changed since somebody last asked. */
-export interface Changes {
-  readonly rows: readonly Row[];
-  /** IDs of connections that are no longer kept. */
-  readonly forgotten: readonly string[];
-}
-
 type MachineActor = WatchedActor & { readonly machine: string };
 
 /** Actions by which a user is told why something was refused. */
 const TELLING: ReadonlySet<string> = new Set(["showBanner", "showFailure", "disconnect"]);
-const SMALLEST_TRACE_BYTES = 16 * 1024;
-const LARGEST_TRACE_BYTES = 512 * 1024;
-const DAEMON_TRACE_BYTES = 256 * 1024;
-/** Fewer digits of a connection's ID find nothing. */
-const SHORTEST_REFERENCE = 4;
 
 export class Recorder {
-  readonly #limits: HistoryLimits;
+  readonly traces: Traces;
   readonly #counts = new Counts();
   readonly #actors = new WeakMap<object, WatchedActor>();
-  readonly #daemon = daemonOwner();
-  readonly #live = new Map<string, Owner>();
-  /** In the order in which they ended. */
-  readonly #finished = new Map<string, Owner>();
-  #bytes = 0;
-  #isWatched = false;
-  readonly #changed = new Set<WatchedConnection>();
-  #forgotten: string[] = [];
   readonly #listeners = new Set<(event: InspectionEvent) => void>();
 
   constructor(limits: HistoryLimits) {
-    this.#limits = limits;
+    this.traces = new Traces(limits);
   }
 
   /** XState's `inspect` option of the root actor. */
@@ -102,10 +70,11 @@ export class Recorder {
   /** A line of the log, whatever the log's own threshold is. */
   readonly logged = ({ level, code, message, details }: Entry): void => {
     const { connectionId, remoteAddr: _, ...rest } = details;
-    const owner = typeof connectionId === "string" ? this.#ownerOf(connectionId) : this.#daemon;
+    const owner =
+      typeof connectionId === "string" ? this.traces.ofConnection(connectionId) : this.traces.daemon;
     if (code === "SSH_STARTUPS_EXCEEDED") this.#counts.refused({ code, message }, "");
     if (owner === undefined) return;
-    this.#push(owner, {
+    this.traces.push(owner, {
       type: "log",
       at: sinceStart(owner),
       level,
@@ -123,18 +92,12 @@ export class Recorder {
 
   /** The actors there are, parents before their children. */
   liveActors(): readonly AnyActor[] {
-    return [this.#daemon, ...this.#live.values()].flatMap(({ actors }) => [...actors]);
+    return this.traces.live().flatMap(({ actors }) => [...actors]);
   }
 
   /** The connection of an actor; undefined for the daemon and its services. */
   connectionOf(actor: object): string | undefined {
     return this.#actors.get(actor)?.owner.connection?.row.id;
-  }
-
-  rows(): readonly Row[] {
-    return [...this.#finished.values(), ...this.#live.values()].flatMap(({ connection }) =>
-      connection === undefined ? [] : [connection.row],
-    );
   }
 
   statistics(): Statistics {
@@ -143,39 +106,6 @@ export class Recorder {
 
   visits(): Readonly<Record<string, Visits>> {
     return this.#counts.visits();
-  }
-
-  /** From now on it is noted which rows change, or no longer. */
-  watch(isWatched: boolean): void {
-    this.#isWatched = isWatched;
-    this.takeChanges();
-  }
-
-  takeChanges(): Changes {
-    const changes = { rows: [...this.#changed].map(({ row }) => row), forgotten: this.#forgotten };
-    this.#changed.clear();
-    this.#forgotten = [];
-    return changes;
-  }
-
-  /** The connection with this ID, or the latest whose ID begins so. */
-  find(reference: string): Owner | undefined {
-    const wanted = reference.trim().toLowerCase();
-    if (wanted.length < SHORTEST_REFERENCE) return undefined;
-    return (
-      this.#ownerOf(wanted) ??
-      [...this.#finished.values(), ...this.#live.values()]
-        .filter(({ connection }) => connection?.row.id.startsWith(wanted))
-        .at(-1)
-    );
-  }
-
-  get daemon(): Owner {
-    return this.#daemon;
-  }
-
-  #ownerOf(connectionId: string): Owner | undefined {
-    return this.#live.get(connectionId) ?? this.#finished.get(connectionId);
   }
 
   #made(ref: AnyActor): void {
@@ -198,7 +128,7 @@ export class Recorder {
     };
     this.#actors.set(ref, watched);
     owner.actors.add(ref);
-    this.#push(owner, {
+    this.traces.push(owner, {
       type: "actor",
       at: sinceStart(owner),
       actor: ref.sessionId,
@@ -210,12 +140,10 @@ export class Recorder {
   }
 
   #ownerFor(ref: AnyActor, machine: string | undefined, parent: WatchedActor | undefined): Owner {
-    if (parent === undefined) return this.#daemon;
-    if (machine !== "connection" || parent.owner !== this.#daemon) return parent.owner;
+    if (parent === undefined) return this.traces.daemon;
+    if (machine !== "connection" || parent.owner !== this.traces.daemon) return parent.owner;
     const { remoteAddress = "" } = (ref.options.input ?? {}) as { readonly remoteAddress?: string };
-    const owner = connectionOwner(ref.id, remoteAddress);
-    this.#live.set(ref.id, owner);
-    return owner;
+    return this.traces.begin(ref.id, remoteAddress);
   }
 
   #sent(target: object, source: object | undefined, event: { readonly type: string }): void {
@@ -231,8 +159,8 @@ export class Recorder {
 
   #admitted(event: object): void {
     this.#counts.loggedIn();
-    const owner = "connectionId" in event ? this.#live.get(String(event.connectionId)) : undefined;
-    if (owner?.connection !== undefined) this.#update(owner.connection, { loggedIn: true });
+    const owner = "connectionId" in event ? this.traces.ofConnection(String(event.connectionId)) : undefined;
+    if (owner?.connection !== undefined) this.traces.update(owner.connection, { loggedIn: true });
   }
 
   #acted(ref: object, { type, params }: { readonly type: string; readonly params: unknown }): void {
@@ -259,7 +187,7 @@ export class Recorder {
     if (isMachine(watched)) this.#finishStep(watched, snapshot, event);
     else if (snapshot.status !== "active") {
       const { owner, actor } = watched;
-      this.#push(owner, { type: "end", at: sinceStart(owner), actor, status: snapshot.status });
+      this.traces.push(owner, { type: "end", at: sinceStart(owner), actor, status: snapshot.status });
       this.#answered(watched, snapshot.status);
     }
     if (snapshot.status !== "active") this.#ended(ref, watched, snapshot.status);
@@ -277,7 +205,7 @@ export class Recorder {
     const isNew = refusal !== undefined && refusal !== watched.refusalRef;
     watched.refusalRef = refusal;
     watched.refusal = refusal === undefined ? undefined : isNew ? reduceRefusal(refusal) : watched.refusal;
-    owner.lines.fill(place, {
+    this.traces.fill(owner, place, {
       type: "step",
       at,
       actor,
@@ -290,7 +218,6 @@ export class Recorder {
       ...(isNew && watched.refusal !== undefined && { refusal: watched.refusal }),
       ...(told && { told }),
     });
-    this.#account(owner);
     if (owner.connection !== undefined) this.#show(owner.connection, watched, snapshot, told);
   }
 
@@ -315,7 +242,7 @@ export class Recorder {
       change.detail = snapshot.status === "active" ? `${machine}: ${leaf}` : "";
     }
     if (refusal !== undefined && (told || isConnection)) change.code = refusal.code;
-    this.#update(connection, change);
+    this.traces.update(connection, change);
     if (!told || refusal === undefined) return;
     const { code, message } = refusal;
     const { counted } = connection;
@@ -326,20 +253,12 @@ export class Recorder {
     this.#counts.refused(refusal, connection.row.reference);
   }
 
-  #update(connection: WatchedConnection, change: Partial<Row>): void {
-    const { row } = connection;
-    const isNews = Object.entries(change).some(([key, value]) => row[key as keyof Row] !== value);
-    if (!isNews) return;
-    connection.row = { ...row, ...change };
-    if (this.#isWatched) this.#changed.add(connection);
-  }
-
   #crashed(ref: object | undefined, watched: WatchedActor): void {
     if (watched.status !== "active") return;
     const { owner, actor, step } = watched;
     const line = { type: "end", at: sinceStart(owner), actor, status: "error" } as const;
-    if (step === undefined) this.#push(owner, line);
-    else owner.lines.fill(step.place, line);
+    if (step === undefined) this.traces.push(owner, line);
+    else this.traces.fill(owner, step.place, line);
     this.#ended(ref as AnyActor, watched, "error");
   }
 
@@ -347,26 +266,7 @@ export class Recorder {
     const { owner, machine } = watched;
     watched.status = status;
     owner.actors.delete(ref);
-    if (machine === "connection" && owner.connection !== undefined) this.#keep(owner, owner.connection);
-  }
-
-  #keep(owner: Owner, connection: WatchedConnection): void {
-    const { id } = connection.row;
-    this.#live.delete(id);
-    this.#finished.set(id, owner);
-    this.#update(connection, { endedAt: Date.now(), detail: "" });
-    if (this.#finished.size > this.#limits.connections) this.#forgetOldest();
-  }
-
-  #forgetOldest(): boolean {
-    const [oldest] = this.#finished;
-    if (oldest === undefined) return false;
-    const [id, owner] = oldest;
-    this.#finished.delete(id);
-    this.#bytes -= owner.accountedBytes;
-    if (owner.connection !== undefined) this.#changed.delete(owner.connection);
-    if (this.#isWatched) this.#forgotten.push(id);
-    return true;
+    if (machine === "connection") this.traces.finish(owner);
   }
 
   #visited(watched: MachineActor, nodes: readonly AnyStateNode[]): void {
@@ -391,43 +291,7 @@ export class Recorder {
     watched.step = step;
     return step;
   }
-
-  #push(owner: Owner, line: Line): void {
-    owner.lines.push(line);
-    this.#account(owner);
-  }
-
-  #account(owner: Owner): void {
-    const { lines } = owner;
-    lines.shrink(owner === this.#daemon ? DAEMON_TRACE_BYTES : this.#largestTrace());
-    if (owner === this.#daemon || !this.#isKept(owner)) return;
-    this.#bytes += lines.bytes - owner.accountedBytes;
-    owner.accountedBytes = lines.bytes;
-    while (this.#bytes > this.#limits.bytes && this.#forgetOldest()) {}
-  }
-
-  /** Every live connection gets a fair share. */
-  #largestTrace(): number {
-    const share = this.#limits.bytes / (this.#live.size + 1);
-    return Math.max(SMALLEST_TRACE_BYTES, Math.min(LARGEST_TRACE_BYTES, share));
-  }
-
-  #isKept({ connection }: Owner): boolean {
-    return connection !== undefined && this.#ownerOf(connection.row.id) !== undefined;
-  }
 }
-
-/** A trace as JSON, without parsing its lines again. */
-export const traceJson = ({ connection, startedAt, lines }: Owner): string => {
-  const head = {
-    format: TRACE_FORMAT,
-    version: TRACE_VERSION,
-    ...(connection !== undefined && { connection: connection.row }),
-    startedAt,
-    dropped: lines.dropped,
-  };
-  return `${JSON.stringify(head).slice(0, -1)},"lines":[${lines.from(0)}]}`;
-};
 
 const isMachine = (watched: WatchedActor): watched is MachineActor => watched.machine !== undefined;
 

@@ -22,8 +22,9 @@ import { defaultLimits, type HttpServerFailure, type ListeningServer, serve } fr
 import type { Logger } from "../log/logger.ts";
 import { Clients } from "./clients.ts";
 import { SUBPROTOCOL } from "./format.ts";
-import { type Recorder, traceJson } from "./recorder.ts";
+import type { Recorder } from "./recorder.ts";
 import { mayAsk, mayConnect, type Token } from "./token.ts";
+import { traceJson } from "./traces.ts";
 
 export interface InspectorOptions {
   readonly config: Inspect;
@@ -132,14 +133,15 @@ const api = (
   if (action !== "") return problem(response, 404, "there is nothing");
   switch (what) {
     case "connections": {
-      if (reference === "") return json(response, 200, JSON.stringify({ connections: recorder.rows() }));
-      const owner = recorder.find(reference);
+      if (reference === "")
+        return json(response, 200, JSON.stringify({ connections: recorder.traces.rows() }));
+      const owner = recorder.traces.find(reference);
       return owner === undefined
         ? problem(response, 404, "no connection with this reference is kept")
         : json(response, 200, traceJson(owner));
     }
     case "daemon":
-      return json(response, 200, traceJson(recorder.daemon));
+      return json(response, 200, traceJson(recorder.traces.daemon));
     case "statistics":
       return json(response, 200, JSON.stringify({ ...recorder.statistics(), machines: recorder.visits() }));
     default:

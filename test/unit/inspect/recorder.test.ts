@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import { createActor, type ErrorActorEvent, fromPromise, setup, spawnChild, waitFor } from "xstate";
 import type { Refusal } from "../../../machines/facts.ts";
 import type { Row, StepLine, Trace } from "../../../src/inspect/format.ts";
-import { type HistoryLimits, Recorder, traceJson } from "../../../src/inspect/recorder.ts";
+import { Recorder } from "../../../src/inspect/recorder.ts";
+import { type HistoryLimits, traceJson } from "../../../src/inspect/traces.ts";
 
 const SECRET = "what-nobody-may-see";
 
@@ -77,13 +78,13 @@ const daemon = (limits: Partial<HistoryLimits> = {}) => {
     return actor;
   };
   const traceOf = (reference: string): Trace => {
-    const owner = recorder.find(reference);
+    const owner = recorder.traces.find(reference);
     if (owner === undefined) throw new Error(`${reference} is not kept`);
     return JSON.parse(traceJson(owner));
   };
   const stepsOf = (reference: string): readonly StepLine[] =>
     traceOf(reference).lines.filter((line) => line.type === "step");
-  const rowOf = (id: string): Row | undefined => recorder.rows().find((row) => row.id === id);
+  const rowOf = (id: string): Row | undefined => recorder.traces.rows().find((row) => row.id === id);
   return { recorder, root, open, traceOf, stepsOf, rowOf };
 };
 
@@ -161,10 +162,10 @@ describe("the trace of a connection", () => {
   it("is found by the beginning of the ID, in any case, and not by next to nothing", () => {
     const { open, recorder } = daemon();
     open(ID);
-    expect(recorder.find(" 01234567 ")).toBeDefined();
-    expect(recorder.find("0123456789ABCDEF")).toBeDefined();
-    expect(recorder.find("012")).toBeUndefined();
-    expect(recorder.find("fedcba98")).toBeUndefined();
+    expect(recorder.traces.find(" 01234567 ")).toBeDefined();
+    expect(recorder.traces.find("0123456789ABCDEF")).toBeDefined();
+    expect(recorder.traces.find("012")).toBeUndefined();
+    expect(recorder.traces.find("fedcba98")).toBeUndefined();
   });
 });
 
@@ -193,17 +194,17 @@ describe("memory", () => {
 
   it("is bounded in finished connections: the oldest go", () => {
     const world = daemon({ connections: 3 });
-    world.recorder.watch(true);
+    world.recorder.traces.watch(true);
     close(world, 5);
-    expect(world.recorder.rows().map(({ id }) => id)).toEqual(["00000002", "00000003", "00000004"]);
-    expect(world.recorder.takeChanges().forgotten).toEqual(["00000000", "00000001"]);
+    expect(world.recorder.traces.rows().map(({ id }) => id)).toEqual(["00000002", "00000003", "00000004"]);
+    expect(world.recorder.traces.takeChanges().forgotten).toEqual(["00000000", "00000001"]);
   });
 
   it("is bounded in bytes", () => {
     const bytes = 20_000;
     const world = daemon({ bytes });
     close(world, 200);
-    const kept = world.recorder.rows().map(({ id }) => JSON.stringify(world.traceOf(id)).length);
+    const kept = world.recorder.traces.rows().map(({ id }) => JSON.stringify(world.traceOf(id)).length);
     expect(kept.length).toBeGreaterThan(5);
     expect(kept.reduce((sum, each) => sum + each)).toBeLessThan(bytes * 2);
   });
@@ -212,7 +213,7 @@ describe("memory", () => {
     const { open, traceOf, recorder } = daemon({ bytes: 100_000 });
     const connection = open(ID);
     for (let count = 0; count < 5_000; count++) connection.send({ type: "go" });
-    expect(recorder.find(ID)?.lines.bytes).toBeLessThan(100_000);
+    expect(recorder.traces.find(ID)?.lines.bytes).toBeLessThan(100_000);
     expect(traceOf(ID).dropped).toBeGreaterThan(4_000);
     expect(traceOf(ID).lines[1]).toMatchObject({ event: { type: "xstate.init" } });
   });
