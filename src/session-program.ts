@@ -2,12 +2,12 @@
  * Runs a session's program in its connection's environment and joins its streams with the channel's. Bytes are piped
  * with back-pressure and meet no actor.
  */
-import { finished, type Readable, type Writable } from "node:stream";
+import { finished, type Writable } from "node:stream";
 import { Effect, Fiber } from "effect";
 import { fromCallback } from "xstate";
 import { refusalOf } from "../machines/facts.ts";
 import type { ProgramCommand, ProgramInput } from "../machines/session.ts";
-import type { RunningProgram } from "./backend/backend.ts";
+import type { ProgramOutput, RunningProgram } from "./backend/backend.ts";
 import { type Failure, failure } from "./failure.ts";
 import type { Logger } from "./log/logger.ts";
 import { ProgramCommands } from "./program-commands.ts";
@@ -77,9 +77,13 @@ const join = (
   return Effect.all(outputs, { concurrency: "unbounded", discard: true });
 };
 
-/** Pipes one output without ending the channel: its end is the session's to announce, after the exit status. */
-const passOn = (from: Readable, to: Writable): Effect.Effect<void, Failure> => {
-  from.pipe(to, { end: false });
+/**
+ * Pipes one output without ending the channel: its end is the session's to announce, after the exit status. What a
+ * channel has sent it has put into packets, and does not need any more.
+ */
+const passOn = (from: ProgramOutput, to: Writable): Effect.Effect<void, Failure> => {
+  if (from.pour === undefined) from.pipe(to, { end: false });
+  else from.pour(to);
   const ended = new Promise<Error | undefined>((resolve) =>
     finished(from, { writable: false }, (error) => resolve(error ?? undefined)),
   );

@@ -29,6 +29,15 @@ export interface ProgramRequest {
   readonly channel: number;
 }
 
+/** What a program writes. Some of it can be passed on without being copied. */
+export interface ProgramOutput extends Readable {
+  /**
+   * Instead of `pipe`, for a stream that has done with a chunk's memory when it calls back: the memory is used again.
+   * It does not end that stream.
+   */
+  readonly pour?: (sink: Writable) => void;
+}
+
 /**
  * A started program. Its streams carry bytes with back-pressure and are piped to the SSH channel by the caller:
  * ending `stdin` is the program's end of input, `stdout` and `stderr` end when the program closed them. With a
@@ -36,8 +45,8 @@ export interface ProgramRequest {
  */
 export interface RunningProgram {
   readonly stdin: Writable;
-  readonly stdout: Readable;
-  readonly stderr: Readable | undefined;
+  readonly stdout: ProgramOutput;
+  readonly stderr: ProgramOutput | undefined;
   /** How the program ended. It succeeds once, also when the output has not been read yet. */
   readonly exit: Effect.Effect<Exit, Failure>;
   readonly resize: (size: TerminalSize) => Effect.Effect<void, Failure>;

@@ -1,15 +1,17 @@
 /** The streams of a program: the ends that it gets, and the ends that are piped to and from its channel. */
 import { closeSync, fchownSync } from "node:fs";
 import { Socket } from "node:net";
-import type { Readable, Writable } from "node:stream";
+import type { Writable } from "node:stream";
 import type { TerminalSize } from "../../../machines/facts.ts";
+import type { ProgramOutput } from "../backend.ts";
 import type { Account } from "./executables.ts";
 import type { Libc } from "./libc.ts";
+import { PipeOutput } from "./output.ts";
 
 export interface ProgramStreams {
   readonly stdin: Writable;
-  readonly stdout: Readable;
-  readonly stderr: Readable | undefined;
+  readonly stdout: ProgramOutput;
+  readonly stderr: ProgramOutput | undefined;
   /** File descriptors that become the program's standard input, output and error. */
   readonly programEnds: readonly [number, number, number];
   /** What a program that is attached to a terminal has more. */
@@ -41,8 +43,8 @@ export const openPipes = (libc: Libc, account: Account | undefined): ProgramStre
   const { input, output, errors } = threePipes(libc, account);
   const programEnds = [input.read, output.write, errors.write] as const;
   const stdin = new Socket({ fd: input.write, readable: false, writable: true });
-  const stdout = new Socket({ fd: output.read, readable: true, writable: false });
-  const stderr = new Socket({ fd: errors.read, readable: true, writable: false });
+  const stdout = new PipeOutput(output.read);
+  const stderr = new PipeOutput(errors.read);
   // A program may close its input whenever it likes: who pipes into it hears of it by a listener of their own.
   stdin.on("error", () => undefined);
   const handOver = once(() => {
@@ -54,7 +56,8 @@ export const openPipes = (libc: Libc, account: Account | undefined): ProgramStre
   };
   const abandon = (): void => {
     stdin.destroy();
-    for (const output of [stdout, stderr]) output.unpipe().resume();
+    stdout.discard();
+    stderr.discard();
   };
   return { stdin, stdout, stderr, programEnds, terminal: undefined, handOver, abandon, close };
 };
