@@ -83,6 +83,8 @@ const shareTurnedAway = ({ start, ratePercent, full }: StartupLimit, unauthentic
   return rate + ((1 - rate) * (unauthenticated - start)) / (full - start);
 };
 
+const serviceId = (name: string): string => `service-${name}`;
+
 const crashedActor = (event: DaemonEvent): string | undefined =>
   "actorId" in event ? event.actorId : undefined;
 
@@ -120,6 +122,9 @@ const daemon = setup({
     allServicesRun: ({ context }) => context.services.every((name) => context.running[name]),
     mayEnter: ({ context }, { lot }: { lot: number }) =>
       lot >= shareTurnedAway(context.startups, context.unauthenticated.length),
+    /** Whether it is a service's own actor that threw, which no other actor will start again. */
+    wasService: ({ context }, { actorId }: ErrorActorEvent) =>
+      context.services.some((name) => serviceId(name) === actorId),
     nobodyIsLeft: ({ context }) => context.connections.length === 0,
   },
 });
@@ -128,11 +133,11 @@ const supervisor = daemon.extend({
   actions: {
     startServices: daemon.enqueueActions(({ context, enqueue }) => {
       for (const name of context.services)
-        enqueue.spawnChild("service", { id: `service-${name}`, input: { name } });
+        enqueue.spawnChild("service", { id: serviceId(name), input: { name } });
     }),
     stopServices: daemon.enqueueActions(({ context, enqueue }) => {
       for (const name of context.services) {
-        if (!context.lastServices.includes(name)) enqueue.stopChild(`service-${name}`);
+        if (!context.lastServices.includes(name)) enqueue.stopChild(serviceId(name));
       }
     }),
     letIn: daemon.enqueueActions(({ context, event, enqueue }) => {
@@ -215,17 +220,36 @@ export const daemonMachine = supervisor.createMachine({
     "connection.offered": { actions: { type: "turnAway", params: ({ event }) => event } },
     "connection.admitted": { actions: { type: "markAdmitted", params: ({ event }) => event } },
     "connection.ended": { actions: "forget" },
-    "xstate.error.actor.*": {
-      actions: [
-        "forget",
-        {
-          type: "log",
-          params: ({ event }) => ({
-            line: { ...refusalOf(event.error), details: { connectionId: event.actorId ?? "" } },
-          }),
-        },
-      ],
-    },
+    // An actor that threw is a bug of ours: a connection is the only one it takes with it, a service takes the daemon.
+    "xstate.error.actor.*": [
+      {
+        guard: { type: "wasService", params: ({ event }) => event },
+        target: ".failing",
+        actions: [
+          { type: "keepReason", params: ({ event }) => ({ refusal: refusalOf(event.error) }) },
+          {
+            type: "log",
+            params: ({ event }) => ({
+              line: {
+                ...crashLine({ name: event.actorId ?? "", refusal: refusalOf(event.error) }),
+                level: "crit",
+              },
+            }),
+          },
+        ],
+      },
+      {
+        actions: [
+          "forget",
+          {
+            type: "log",
+            params: ({ event }) => ({
+              line: { ...refusalOf(event.error), details: { connectionId: event.actorId ?? "" } },
+            }),
+          },
+        ],
+      },
+    ],
   },
   states: {
     starting: {

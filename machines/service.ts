@@ -63,14 +63,6 @@ export const serviceMachine = setup({
       invoke: {
         src: "run",
         input: ({ context }) => context,
-        onError: [
-          {
-            guard: "isHopeless",
-            target: "gaveUp",
-            actions: { type: "keepReason", params: ({ event }) => event },
-          },
-          { target: "pausing", actions: { type: "keepReason", params: ({ event }) => event } },
-        ],
       },
       on: {
         "service.crashed": [

@@ -66,6 +66,7 @@ model       root                   -
 model       openssh-client         ssh
 model       bubblewrap             bwrap
 model       util-linux             unshare
+model       iproute2               ss
 model       docker.io              dockerd
 model       docker-registry        docker-registry
 model       busybox-static         /bin/busybox

@@ -24,8 +24,12 @@ const DRAIN_TIMEOUT = Duration.seconds(20);
 /** A timer can't wait longer than this (about 25 days): one that is told to does not wait at all. */
 const LONGEST_TIMER_MILLIS = 2 ** 31 - 1;
 
-/** A service of the daemon: it succeeds when it can be reached and lives until its scope closes. */
-export type Service = Effect.Effect<{ readonly address: string }, Failure, Scope.Scope>;
+/** A service of the daemon: it succeeds when it can be reached and lives until its scope closes or `lost` fails. */
+export type Service = Effect.Effect<
+  { readonly address: string; readonly lost: Effect.Effect<never, Failure> },
+  Failure,
+  Scope.Scope
+>;
 
 export interface DaemonSources extends Omit<ConnectionSources, "connections"> {
   readonly config: Config;
@@ -42,6 +46,7 @@ export interface DaemonSources extends Omit<ConnectionSources, "connections"> {
 
 /** What services may know of the daemon and ask of it. */
 export interface Watched {
+  /** Whether clients are let in and every service runs. */
   readonly isHealthy: () => boolean;
   /** Ends a connection; false when there is none with this ID. */
   readonly disconnect: (connectionId: string, refusal: Refusal) => boolean;
@@ -66,7 +71,10 @@ export const startDaemon = (sources: DaemonSources): Daemon => {
     offers.delete(connectionId);
   };
 
-  const isHealthy = (): boolean => root.getSnapshot().value === "running";
+  const isHealthy = (): boolean => {
+    const { value, context } = root.getSnapshot();
+    return value === "running" && context.services.every((name) => context.running[name]);
+  };
   const disconnect = (connectionId: string, refusal: Refusal): boolean => {
     const connection = root.getSnapshot().children[connectionId];
     connection?.send({ type: "disconnect.requested", refusal });
@@ -179,9 +187,9 @@ const runService = (services: Readonly<Record<string, Service>>) =>
     const service = services[input.name];
     if (service === undefined) throw new Error(`there is no service "${input.name}"`);
     const run = Effect.scoped(
-      Effect.flatMap(service, ({ address }) => {
+      Effect.flatMap(service, ({ address, lost }) => {
         send({ type: "service.ready", address });
-        return Effect.never;
+        return lost;
       }),
     );
     const crashed = (error: unknown) => Effect.sync(() => send({ type: "service.crashed", error }));

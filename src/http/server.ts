@@ -16,6 +16,7 @@ import { Duration, Effect, Redacted, Schedule, type Scope } from "effect";
 import { formatListenAddress } from "../config/codecs.ts";
 import type { HttpServer as HttpServerOptions } from "../config/http.ts";
 import { nodeTlsOptions } from "../config/tls.ts";
+import { type ListenerLost, lossOf } from "../listener.ts";
 import { codes } from "../log/codes.ts";
 import type { Logger } from "../log/logger.ts";
 import { type CertificateFailure, type Certificates, openCertificates } from "./certificates.ts";
@@ -31,6 +32,8 @@ export interface ListeningServer {
   /** `host:port` that it really listens on, an IPv6 address in brackets. */
   readonly address: string;
   readonly url: string;
+  /** Fails when nobody can connect any more. */
+  readonly lost: Effect.Effect<never, ListenerLost>;
 }
 
 export interface ServerLimits {
@@ -97,7 +100,7 @@ export const serve = (
     );
     server.on("error", (cause) => logger.error(codes.HTTP_SERVER_FAILED, reasonOf(cause)));
     const address = addressOf(server);
-    return { address, url: `${pair ? "https" : "http"}://${address}` };
+    return { address, url: `${pair ? "https" : "http"}://${address}`, lost: lossOf(server) };
   });
 
 const commonOptions = ({ headers, request }: ServerLimits) => ({

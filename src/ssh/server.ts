@@ -6,6 +6,7 @@ import type { ConnectionEvent } from "../../machines/connection-facts.ts";
 import { formatListenAddress } from "../config/codecs.ts";
 import type { Ssh } from "../config/sections/ssh.ts";
 import { type Failure, failure } from "../failure.ts";
+import { type ListenerLost, lossOf } from "../listener.ts";
 import type { Logger } from "../log/logger.ts";
 import { algorithmsOf } from "./algorithms.ts";
 import { type ConnectionSettings, SshConnection } from "./connection.ts";
@@ -56,6 +57,8 @@ export interface SshServerOptions {
 export interface SshServer {
   /** Where it listens: `address:port`. */
   readonly address: string;
+  /** Fails when nobody can connect any more. */
+  readonly lost: Effect.Effect<never, ListenerLost>;
   /** Stops listening; connections live on. Closing the scope does the same. */
   readonly close: () => Effect.Effect<void>;
 }
@@ -74,7 +77,7 @@ export const sshServer = (options: SshServerOptions): Effect.Effect<SshServer, F
     server.on("error", ({ message: error }) =>
       options.logger.error("SSH_ACCEPT_FAILED", "A connection could not be accepted", { error }),
     );
-    return { address: addressOf(server), close: () => close(server) };
+    return { address: addressOf(server), lost: lossOf(server), close: () => close(server) };
   });
 
 const settingsOf = ({

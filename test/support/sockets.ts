@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { pipeline } from "node:stream";
 import { onTestFinished } from "vitest";
+import { must } from "./command.ts";
 
 /** A socket that is connected to the server and destroyed when the test is over. */
 export const rawSocket = async ({
@@ -33,4 +34,10 @@ export const everything = async (socket: Socket): Promise<Buffer> => {
     ),
   );
   return Buffer.concat(chunks);
+};
+
+/** Closes the socket that listens on a port behind the back of the program that has it. Needs root. */
+export const closeListener = async (port: number): Promise<void> => {
+  const { stdout } = await must("ss", ["--kill", "--no-header", "--tcp", "--listening", `sport = :${port}`]);
+  if (stdout.trim() === "") throw new Error(`nobody listened on port ${port}`);
 };

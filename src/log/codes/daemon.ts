@@ -42,7 +42,10 @@ export const services = area(
     SERVICE_POOL_STOPPING: "The daemon is stopping its services.",
     SERVICE_POOL_STOPPED: "All services of the daemon have stopped.",
   },
-  {},
+  {
+    SERVICE_LISTENER_LOST:
+      "The socket that a service listened on was closed by somebody else: it is opened again.",
+  },
 );
 
 export const http = area(
