@@ -1,6 +1,6 @@
 /** Host keys: read from the configuration, or made once and kept in the user's state directory. */
 import { generateKeyPair, randomBytes } from "node:crypto";
-import { link, mkdir, open, readFile, unlink, writeFile } from "node:fs/promises";
+import { link, mkdir, readFile, unlink, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { promisify } from "node:util";
@@ -9,6 +9,7 @@ import type { Ssh } from "../config/sections/ssh.ts";
 import { failure } from "../failure.ts";
 import type { Logger } from "../log/logger.ts";
 import { HostKey } from "./host-key.ts";
+import { readKeyFile } from "./key-file.ts";
 
 export class HostKeyUnusable extends failure(
   "HostKeyUnusable",
@@ -21,9 +22,6 @@ export class HostKeyNotMade extends failure(
   "CORE_HOST_KEY_GENERATION_FAILED",
   "The server has no host key. Please ask your administrator.",
 ) {}
-
-/** Somebody else than the owner may read the file. */
-const READABLE_BY_OTHERS = 0o077;
 
 /**
  * The configured host keys. Without any, an ed25519 key of the user's state directory is used, and made first when
@@ -53,7 +51,7 @@ const configuredKey = (
   if (text.startsWith("-----")) return parsed(text, option);
   return Effect.flatMap(
     Effect.tryPromise({
-      try: () => readKeyFile(text, logger),
+      try: () => readHostKey(text, logger),
       catch: (cause) =>
         new HostKeyUnusable({ message: `${option}: ${text} cannot be read: ${codeOf(cause)}`, cause }),
     }),
@@ -68,23 +66,12 @@ const parsed = (pem: string, name: string): Effect.Effect<HostKey, HostKeyUnusab
     : Effect.succeed(key);
 };
 
-const readKeyFile = async (file: string, logger: Logger): Promise<string> => {
-  const handle = await open(file, "r");
-  try {
-    const { mode } = await handle.stat();
-    if ((mode & READABLE_BY_OTHERS) !== 0) {
-      const details = { file, mode: `0${(mode & 0o777).toString(8)}` };
-      logger.warning(
-        "SSH_HOST_KEY_EXPOSED",
-        "Others than its owner can read a host key: chmod 600 it",
-        details,
-      );
-    }
-    return await handle.readFile("utf8");
-  } finally {
-    await handle.close();
-  }
-};
+const readHostKey = (file: string, logger: Logger): Promise<string> =>
+  readKeyFile(file, (exposed) =>
+    logger.warning("SSH_HOST_KEY_EXPOSED", "Others than its owner can read a host key: chmod 600 it", {
+      ...exposed,
+    }),
+  );
 
 /** The key in a file of ours, made when there is none yet. */
 const keptKey = (file: string, logger: Logger): Effect.Effect<HostKey, HostKeyUnusable | HostKeyNotMade> =>
@@ -112,7 +99,7 @@ const keptKey = (file: string, logger: Logger): Effect.Effect<HostKey, HostKeyUn
 
 const readIfThere = async (file: string, logger: Logger): Promise<string | Error | undefined> => {
   try {
-    return await readKeyFile(file, logger);
+    return await readHostKey(file, logger);
   } catch (error) {
     // A folder that is none, or may not be entered, shows in the attempt to write.
     return ["ENOENT", "ENOTDIR", "EACCES"].includes(codeOf(error)) ? undefined : asError(error);

@@ -1,5 +1,4 @@
 /** The way to a server, as the configuration has it: whom to dial, whom to trust, how to log in. */
-import { open } from "node:fs/promises";
 import { Duration, Effect, Redacted } from "effect";
 import type { Identity, Provisioning } from "../../../machines/facts.ts";
 import type { Hop, Route } from "../../../machines/sshproxy.ts";
@@ -12,6 +11,7 @@ import type { Logger } from "../../log/logger.ts";
 import type { ClientCredentials } from "../../ssh/client/authentication.ts";
 import type { ClientConnection, ClientConnectionOptions } from "../../ssh/client/connection.ts";
 import { HostKey } from "../../ssh/host-key.ts";
+import { readKeyFile } from "../../ssh/key-file.ts";
 import { KeyUnusable } from "./failures.ts";
 
 declare module "../../../machines/sshproxy.ts" {
@@ -30,9 +30,6 @@ declare module "../../../machines/sshproxy.ts" {
     readonly connection: ClientConnection;
   }
 }
-
-/** The mode of a file that others than its owner can read. */
-const READABLE_BY_OTHERS = 0o044;
 
 /** Fails when a key cannot be read or used. */
 export const planRoute = (
@@ -67,25 +64,21 @@ const keyOf = (
     if (field.trim() === "") return undefined;
     const isText = isPemText(field);
     const name = isText ? "its text" : field;
-    const pem = isText ? field : yield* readKeyFile(field, logger);
+    const pem = isText ? field : yield* readKey(field, logger);
     const key = HostKey.read(pem);
     return typeof key === "string"
       ? yield* new KeyUnusable({ message: `The private key for ${server} (${name}) ${key}` })
       : key;
   });
 
-const readKeyFile = (file: string, logger: Logger): Effect.Effect<string, KeyUnusable> =>
+const readKey = (file: string, logger: Logger): Effect.Effect<string, KeyUnusable> =>
   Effect.tryPromise({
-    try: async () => {
-      await using handle = await open(file, "r");
-      const { mode } = await handle.stat();
-      if ((mode & READABLE_BY_OTHERS) !== 0) {
-        const details = { file, mode: `0${(mode & 0o777).toString(8)}` };
-        const message = "Others than its owner can read a private key: chmod 600 it";
-        logger.warning("SSHPROXY_KEY_EXPOSED", message, details);
-      }
-      return await handle.readFile("utf8");
-    },
+    try: () =>
+      readKeyFile(file, (exposed) =>
+        logger.warning("SSHPROXY_KEY_EXPOSED", "Others than its owner can read a private key: chmod 600 it", {
+          ...exposed,
+        }),
+      ),
     catch: (cause) =>
       new KeyUnusable({
         message: `The private key in ${file} cannot be read: ${cause instanceof Error && "code" in cause ? String(cause.code) : "unknown error"}`,

@@ -1,5 +1,5 @@
 import { createPublicKey, generateKeyPairSync, verify } from "node:crypto";
-import { chmod, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Effect, Redacted } from "effect";
 import { describe, expect, test } from "vitest";
@@ -75,15 +75,27 @@ describe("configured keys", () => {
     expect(message).toContain("use ed25519, ECDSA or RSA");
   });
 
-  test("a file that others can read is used with a warning", async () => {
+  test.each(["0644", "0640"])("a file of ours with mode %s is used with a warning", async (mode) => {
     const key = await generateKey(await temporaryDirectory(), "key");
-    await chmod(key.file, 0o644);
+    await chmod(key.file, Number.parseInt(mode, 8));
     const { log, lines } = await load([key.file]);
     expect(lines).toEqual([key.publicKey]);
     expect(log.entries).toMatchObject([
-      { level: "warning", code: "SSH_HOST_KEY_EXPOSED", details: { file: key.file, mode: "0644" } },
+      { level: "warning", code: "SSH_HOST_KEY_EXPOSED", details: { file: key.file, mode } },
     ]);
   });
+
+  test.runIf(process.getuid?.() === 0)(
+    "a file of somebody else's may be readable by its group, as Kubernetes mounts a Secret, and by nobody else",
+    async () => {
+      const key = await generateKey(await temporaryDirectory(), "key");
+      await chown(key.file, 10_001, process.getgid?.() ?? 0);
+      await chmod(key.file, 0o440);
+      expect((await load([key.file])).log.entries).toEqual([]);
+      await chmod(key.file, 0o444);
+      expect((await load([key.file])).log.entries).toMatchObject([{ code: "SSH_HOST_KEY_EXPOSED" }]);
+    },
+  );
 });
 
 describe("without configured keys", () => {
