@@ -98,11 +98,15 @@ const applets = async (): Promise<readonly string[]> => {
   return stdout.split("\n").filter((name) => name !== "" && name !== "busybox");
 };
 
-/** Programs and the libraries and loaders that `ldd` finds for them. */
-const withLibraries = async (programs: readonly string[]): Promise<ReadonlySet<string>> => {
-  const all = new Set(programs);
-  for (const program of programs) {
-    const { stdout } = await run("ldd", [program]);
+/** Programs and the libraries and loaders that they need. */
+const withLibraries = async (programs: readonly string[]): Promise<ReadonlySet<string>> =>
+  new Set([...programs, ...(await librariesOf(programs))]);
+
+/** What `ldd` finds for programs or libraries. */
+export const librariesOf = async (files: readonly string[]): Promise<ReadonlySet<string>> => {
+  const all = new Set<string>();
+  for (const file of files) {
+    const { stdout } = await run("ldd", [file]);
     for (const [path] of stdout.matchAll(/\/\S+(?= \(0x)/g)) all.add(path);
   }
   return all;

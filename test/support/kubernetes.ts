@@ -28,7 +28,16 @@ export const specFor = (image: string, container: object = {}, spec: object = {}
 
 export type Part = "apiserver" | "kubelet" | "etcd" | "containerd" | "scheduler";
 
+export interface ClusterImageOptions extends ImageOptions {
+  /** What is run where a pod says nothing else. Default `/bin/sh`. */
+  readonly entrypoint?: readonly string[];
+  /** Puts more into the directory that becomes the file system. */
+  readonly fill?: (root: string) => Promise<void>;
+}
+
 export interface TestCluster {
+  /** Directory of its files; empty for the one of `KUBECONFIG`. */
+  readonly directory: string;
   /** May do everything. */
   readonly kubeconfig: string;
   /** User `berth`, who may do nothing until a role is bound. */
@@ -39,7 +48,7 @@ export interface TestCluster {
   readonly apply: (...objects: readonly object[]) => Promise<void>;
   readonly pod: (name: string, namespace?: string) => Promise<V1Pod | undefined>;
   readonly pods: (namespace?: string) => Promise<readonly V1Pod[]>;
-  readonly image: (name: string, options: ImageOptions) => Promise<void>;
+  readonly image: (name: string, options: ClusterImageOptions) => Promise<void>;
   /** Stops a part, as a fault. */
   readonly down: (part: Part) => Promise<void>;
   /** Starts again what does not run. */
@@ -87,6 +96,7 @@ export const clusterIn = (home: string): TestCluster => {
     return home;
   };
   return {
+    directory: home,
     kubeconfig,
     berthKubeconfig: join(home, "berth.kubeconfig"),
     kubectl,
@@ -102,12 +112,14 @@ export const clusterIn = (home: string): TestCluster => {
     },
     pods: async (namespace = "default") =>
       (JSON.parse(await kubectl("get", "pods", "-n", namespace, "-o", "json")) as { items: V1Pod[] }).items,
-    image: async (name, options) => {
+    image: async (name, { entrypoint = ["/bin/sh"], fill, ...options }) => {
       await using root = await directory();
       const files = join(root.path, "root");
       await mkdir(files);
       await succeed("tar", ["-x", "-C", files], 60, { stdin: (await imageArchive(options)) as Readable });
-      await succeed(script("load-image"), [own(), name, files, "/bin/sh"], 60);
+      await fill?.(files);
+      // The script writes it between the quotes of a list of one.
+      await succeed(script("load-image"), [own(), name, files, entrypoint.join('","')], 60);
     },
     down: async (part) => {
       await succeed(script("down"), [own(), part], 60);
