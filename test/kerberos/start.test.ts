@@ -72,6 +72,36 @@ it.each([
   expect(result.stderr).toContain(word);
 });
 
+it.each([
+  [
+    "gssapi",
+    "the replay cache can't be written (/proc/krb5_0.rcache2: ENOENT, /dev/shm/krb5_0.rcache2: EROFS)",
+  ],
+  [
+    "password",
+    "there is no directory for files on their way: ENOENT: no such file or directory, mkdtemp '/proc/berth-kerberos-",
+  ],
+] as const)(
+  "without a directory to write to, one for %s is refused with what to mend",
+  async (method, reason) => {
+    const readOnly = [
+      "unshare",
+      "--mount",
+      "sh",
+      "-c",
+      'mount -t tmpfs -o ro tmpfs /dev/shm && exec "$@"',
+      "-",
+    ];
+    const result = await refused({ [method]: kerberosAuth(kdc)[method] }, [
+      ...readOnly,
+      "env",
+      "TMPDIR=/proc",
+    ]);
+    expect(result).toMatchObject({ code: 1 });
+    expect(result.stderr).toContain(`AUTH_CONFIG_ERROR: auth.${method}.kerberos can't be used: ${reason}`);
+  },
+);
+
 /** Waits until neither the process nor its directory is there. */
 const gone = (library: number): Promise<unknown> =>
   eventually(async () => !existsSync(`/proc/${library}`), `the process ${library} is gone`);

@@ -6,6 +6,7 @@ import type { Failure } from "../../failure.ts";
 import type { Logger } from "../../log/logger.ts";
 import { notOpened } from "./failures.ts";
 import { type KerberosLibrary, kerberosLibrary } from "./library.ts";
+import { replayCacheDirectory, replayCacheIn } from "./replay-cache.ts";
 
 export interface KerberosSource {
   readonly options: Kerberos;
@@ -24,20 +25,29 @@ export const kerberosLogins = (
   logger: Logger,
 ): Effect.Effect<KerberosLogins, Failure, Scope.Scope> =>
   Effect.gen(function* () {
+    // Only tickets are remembered: a password proves itself.
+    const replayCache =
+      gssapi.method === "kerberos"
+        ? yield* replayCacheDirectory("auth.gssapi.kerberos", process.env)
+        : undefined;
     const libraries = new Map<string, KerberosLibrary>();
     const source = (name: "password" | "gssapi", options: Kerberos) =>
       Effect.gen(function* () {
         const path = `auth.${name}.kerberos`;
         const key = settingsKey(options);
-        const library = libraries.get(key) ?? (yield* kerberosLibrary(options, logger));
-        libraries.set(key, library);
-        const { principals } = yield* Effect.mapError(library.call("open", {}), (refused) =>
-          notOpened(path, refused),
+        const { library, principals } = yield* Effect.mapError(
+          Effect.gen(function* () {
+            const library = libraries.get(key) ?? (yield* kerberosLibrary(options, replayCache, logger));
+            return { library, ...(yield* library.call("open", {})) };
+          }),
+          (refused) => notOpened(path, refused),
         );
+        libraries.set(key, library);
         logger.info("KRB_AVAILABLE", "Kerberos logins are possible", {
           section: path,
           keytab: options.keytab,
           principals: principals.join(" "),
+          ...(name === "gssapi" && replayCache !== undefined && { replayCache: replayCacheIn(replayCache) }),
         });
         return { options, library };
       });

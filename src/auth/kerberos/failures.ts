@@ -40,6 +40,9 @@ export class KeyMissing extends failure(
   "Your Kerberos ticket does not fit this server's key. Please get a new one with kinit, or ask your administrator.",
 ) {}
 
+/** This server's own files keep it from checking anybody. */
+export class AcceptorFailed extends failure("AcceptorFailed", "KRB_ACCEPTOR_FAILED", notNow) {}
+
 export class MicInvalid extends failure("MicInvalid", "KRB_MIC_INVALID", unchecked, "warning") {}
 
 /** The KDC could not be asked. */
@@ -110,13 +113,18 @@ const KDC_UNREACHABLE = [-1765328228, -1765328230, -1765328164, -1765328355];
 const ASN1_ERRORS = { first: 1859794432, last: 1859794463 };
 /** GSS_S_DEFECTIVE_TOKEN, _DEFECTIVE_CREDENTIAL, _BAD_MECH, _BAD_SIG (RFC 2744 section 3.9.1). */
 const DEFECTIVE = [9, 1].map((code) => code * 2 ** 16);
-/** Of a token that ends in the middle, the library knows that it failed and not why. */
-const isWithoutReason = (minor: number): boolean => minor >= 0 && minor < 200_000;
+/** errno.h: a file could not be read or written. No token makes the library say so, however it is spoiled. */
+const isSystemError = (minor: number): boolean => minor > 0 && minor < 4096;
+/** Of a token that ends in the middle, the library knows that it failed and not why: numbers it makes up begin here. */
+const isWithoutReason = (minor: number): boolean => minor === 0 || (minor >= 100_000 && minor < 200_000);
 
 /** Why a client's token was not accepted. */
 export const tokenRefused = (refused: CallRefused): Failure => {
   const { major, minor } = refused.status;
   if (refused.isLost) return as(KdcUnreachable, "The Kerberos library could not be asked", refused);
+  if (isSystemError(minor) && !DEFECTIVE.includes(major)) {
+    return as(AcceptorFailed, "This server could not check the client's token", refused);
+  }
   if (minor === REPEAT) return as(TokenReplayed, "The client's token was used before", refused);
   if (SKEW.includes(minor)) return as(ClockSkewed, "The client's clock differs too much", refused);
   if (minor === TICKET_EXPIRED) return as(TicketExpired, "The client's ticket has expired", refused);

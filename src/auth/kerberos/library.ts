@@ -24,7 +24,7 @@ const THREADS = 128;
 /** The id of requests whose answer is of no interest. */
 const NOBODY_WAITS = 0;
 /** Where files are memory and never reach a disk. */
-const MEMORY_DIRECTORY = "/dev/shm";
+export const MEMORY_DIRECTORY = "/dev/shm";
 
 /** What of the configuration decides how the library behaves: whoever agrees in it can share a process. */
 export type LibrarySettings = Pick<Kerberos, "keytab" | "acceptor" | "configPath" | "clockSkew">;
@@ -46,13 +46,28 @@ export interface KerberosLibrary {
   readonly forget: (session: number) => void;
 }
 
-/** The process ends with the scope. Nothing is started before the first call. */
+/**
+ * The process ends with the scope. Nothing is started before the first call. Fails when there is no directory for
+ * files that live as long as a request.
+ *
+ * @param replayCacheDirectory where the library notes what it has accepted; its default is where it is left out
+ */
 export const kerberosLibrary = (
   settings: LibrarySettings,
+  replayCacheDirectory: string | undefined,
   logger: Logger,
-): Effect.Effect<KerberosLibrary, never, Scope.Scope> =>
+): Effect.Effect<KerberosLibrary, CallRefused, Scope.Scope> =>
   Effect.acquireRelease(
-    Effect.map(Effect.promise(makeScratch), (scratch) => new LibraryProcess(settings, scratch, logger)),
+    Effect.map(
+      Effect.tryPromise({
+        try: makeScratch,
+        catch: (error) =>
+          gone(
+            `there is no directory for files on their way: ${error instanceof Error ? error.message : error}`,
+          ),
+      }),
+      (scratch) => new LibraryProcess({ settings, replayCacheDirectory, scratch, logger }),
+    ),
     (library) => Effect.promise(() => library.close()),
   );
 
@@ -69,8 +84,16 @@ interface Pending {
   readonly reject: (refused: CallRefused) => void;
 }
 
+interface LibraryPlace {
+  readonly settings: LibrarySettings;
+  readonly replayCacheDirectory: string | undefined;
+  readonly scratch: string;
+  readonly logger: Logger;
+}
+
 class LibraryProcess implements KerberosLibrary {
   readonly #settings: LibrarySettings;
+  readonly #replayCacheDirectory: string | undefined;
   readonly #scratch: string;
   readonly #logger: Logger;
   readonly #pending = new Map<number, Pending>();
@@ -82,8 +105,9 @@ class LibraryProcess implements KerberosLibrary {
   #sessions = 0;
   #isClosed = false;
 
-  constructor(settings: LibrarySettings, scratch: string, logger: Logger) {
+  constructor({ settings, replayCacheDirectory, scratch, logger }: LibraryPlace) {
     this.#settings = settings;
+    this.#replayCacheDirectory = replayCacheDirectory;
     this.#scratch = scratch;
     this.#logger = logger;
   }
@@ -154,6 +178,7 @@ class LibraryProcess implements KerberosLibrary {
         ...inherited,
         KRB5_CONFIG: `${ours}:${configPath}`,
         KRB5CCNAME: "MEMORY:",
+        ...(this.#replayCacheDirectory !== undefined && { KRB5RCACHEDIR: this.#replayCacheDirectory }),
         UV_THREADPOOL_SIZE: String(THREADS),
       },
       execArgv: [],

@@ -16,6 +16,8 @@ export const kerberos = area(
     KRB_LIBRARY_MISSING:
       "The configuration asks for Kerberos and MIT's libraries are not installed (Debian package libgssapi-krb5-2).",
     KRB_LIBRARY_FAILED: "The process that holds the Kerberos library ended; the next login starts it again.",
+    KRB_ACCEPTOR_FAILED:
+      "This server could not check a login because of its own files: the replay cache, whose path KRB_AVAILABLE names, or the keytab.",
     KRB_TOKEN_MALFORMED: "A client sent a Kerberos token that is cut off, or is none.",
     KRB_TOKEN_REPLAYED:
       "A Kerberos token was used a second time: somebody recorded it, or a client is broken.",
