@@ -1,57 +1,25 @@
 /** The commands of the command line that run no daemon; each gives the process's exit code. */
 import password from "@inquirer/password";
 import { Effect, Redacted } from "effect";
-import { readTemplate } from "./auth/oauth2/redirect.ts";
 import { hashPassword } from "./auth/password-hash.ts";
 import { runAuthConfigServer } from "./auth-config-server/server.ts";
 import { sharedContainerWarning } from "./backend/docker/plan.ts";
 import { sharedPodWarning } from "./backend/kubernetes/backend.ts";
 import { isolationWarning } from "./backend/process/isolation.ts";
 import { typedNameWarning } from "./backend/sshproxy/route.ts";
+import { checks } from "./checks.ts";
 import { parseListenAddress } from "./config/codecs.ts";
 import { formatDiagnostic } from "./config/diagnostic.ts";
 import { dump } from "./config/dump.ts";
-import { type Check, type ConfigInvalid, fromObject, type Loaded, loadFile } from "./config/load.ts";
-import type { Config } from "./config/schema.ts";
+import { type ConfigInvalid, type Loaded, loadFile } from "./config/load.ts";
+import { type Config, defaults } from "./config/schema.ts";
 import { askHealth } from "./health/client.ts";
 import { addressOfConfig, addressOfLink, saveTrace } from "./inspect/client.ts";
 import { openLog } from "./log/open.ts";
 import { policyRisks } from "./policy.ts";
-import { algorithmsOf, hostKeyAlgorithmsOf } from "./ssh/algorithms.ts";
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
 const complain = (text: string): void => void process.stderr.write(`${text}\n`);
-
-/** What sources have to say about their part of a configuration. */
-export const checks: readonly Check[] = [
-  ({ ssh }) =>
-    Effect.match(algorithmsOf(ssh), {
-      onSuccess: () => [],
-      onFailure: ({ message }) => [{ path: ["ssh"], message }],
-    }),
-  ({ backend, sshproxy }) =>
-    Effect.match(
-      Effect.all(
-        backend === "sshproxy" ? [algorithmsOf(sshproxy, "sshproxy"), hostKeyAlgorithmsOf(sshproxy)] : [],
-      ),
-      { onSuccess: () => [], onFailure: ({ message }) => [{ path: ["sshproxy"], message }] },
-    ),
-  ({ auth: { keyboardInteractive } }) => {
-    const { method, oauth2 } = keyboardInteractive;
-    const { webroot } = oauth2.redirect;
-    if (method !== "oauth2" || webroot === "") return Effect.succeed([]);
-    return Effect.match(readTemplate(webroot), {
-      onSuccess: () => [],
-      onFailure: ({ message }) => [
-        { path: ["auth", "keyboardInteractive", "oauth2", "redirect", "webroot"], message },
-      ],
-    });
-  },
-];
-
-/** The configuration in `file`, or that of an empty file. */
-export const load = (file: string | undefined): Effect.Effect<Loaded, ConfigInvalid> =>
-  file === undefined ? fromObject({}, "defaults", checks) : loadFile(file, checks);
 
 /** Why a configuration can't be used, a line for each reason. */
 export const tellInvalid = ({ warnings, diagnostics }: ConfigInvalid): void => {
@@ -59,26 +27,34 @@ export const tellInvalid = ({ warnings, diagnostics }: ConfigInvalid): void => {
   for (const diagnostic of diagnostics) complain(`${diagnostic.code}: ${formatDiagnostic(diagnostic)}`);
 };
 
-const withConfig = (
+const withConfig = async (
   file: string | undefined,
   use: (loaded: Loaded) => Effect.Effect<number>,
-): Promise<number> =>
-  Effect.runPromise(
-    Effect.catch(Effect.flatMap(load(file), use), (invalid) =>
+): Promise<number> => {
+  if (file === undefined) {
+    complain("CORE_CONFIG_ERROR: which configuration is meant? Name its file with --config");
+    return 1;
+  }
+  return Effect.runPromise(
+    Effect.catch(Effect.flatMap(loadFile(file, checks), use), (invalid) =>
       Effect.sync(() => {
         tellInvalid(invalid);
         return 1;
       }),
     ),
   );
+};
 
-export const dumpConfiguration = (file: string | undefined, showSecrets: boolean): Promise<number> =>
-  withConfig(file, ({ config }) =>
-    Effect.sync(() => {
-      process.stdout.write(dump(config, { showSecrets }));
-      return 0;
-    }),
-  );
+/** Without a file: that of an empty one, to begin a configuration with. */
+export const dumpConfiguration = async (file: string | undefined, showSecrets: boolean): Promise<number> => {
+  const show = (config: Config): number => {
+    process.stdout.write(dump(config, { showSecrets }));
+    return 0;
+  };
+  return file === undefined
+    ? show(defaults)
+    : withConfig(file, ({ config }) => Effect.sync(() => show(config)));
+};
 
 export const checkConfig = (file: string | undefined): Promise<number> =>
   withConfig(file, ({ config, warnings }) =>

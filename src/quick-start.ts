@@ -14,6 +14,8 @@ import { findImage, pullImage } from "./backend/docker/images.ts";
 import { defaults } from "./config/schema.ts";
 
 export const DEMO_USER = "demo";
+/** Or the next one that is free. */
+export const QUICK_START_PORT = 2222;
 
 export interface QuickStart {
   /** A configuration as a file would hold it. */
@@ -37,7 +39,7 @@ export const quickStart = (say: (line: string) => void): Effect.Effect<QuickStar
       place,
       keyFiles: keys.map(({ file }) => file),
       config: {
-        ssh: { listen: "127.0.0.1:2222" },
+        ssh: { listen: `127.0.0.1:${QUICK_START_PORT}` },
         log: { format: "text" },
         inspect: { enable: true, listen: "127.0.0.1:0" },
         auth: {

@@ -5,9 +5,10 @@ import { kerberosLogins } from "./auth/kerberos/configured.ts";
 import { browserLogins } from "./auth/oauth2/configured.ts";
 import { openDocker } from "./backend/docker/backend.ts";
 import { openKubernetes, startKubernetes } from "./backend/kubernetes/backend.ts";
-import { checks, load, tellInvalid } from "./commands.ts";
+import { checks } from "./checks.ts";
+import { tellInvalid } from "./commands.ts";
 import { type Diagnostic, formatDiagnostic } from "./config/diagnostic.ts";
-import { ConfigInvalid, fromObject, type Loaded } from "./config/load.ts";
+import { ConfigInvalid, fromObject, type Loaded, loadFile } from "./config/load.ts";
 import type { Config } from "./config/schema.ts";
 import { requestConfig } from "./configserver/client.ts";
 import { configureFrom } from "./configure.ts";
@@ -19,7 +20,7 @@ import { openInspector } from "./inspect/inspector.ts";
 import type { Logger } from "./log/logger.ts";
 import { type Log, openLog } from "./log/open.ts";
 import { overheard } from "./log/overheard.ts";
-import { DEMO_USER, type QuickStart, quickStart } from "./quick-start.ts";
+import { DEMO_USER, QUICK_START_PORT, type QuickStart, quickStart } from "./quick-start.ts";
 import { loadHostKeys } from "./ssh/host-keys.ts";
 import { mlKem768 } from "./ssh/ml-kem.ts";
 import { sshServer } from "./ssh/server.ts";
@@ -28,7 +29,7 @@ import { hasNativeCrypto } from "./ssh/ssh2-extension.ts";
 /** Runs the configuration of a file until it is told to stop; gives the process's exit code. */
 export const runFile = (file: string): Promise<number> =>
   exitCodeOf(
-    Effect.flatMap(load(file), (loaded) => {
+    Effect.flatMap(loadFile(file, checks), (loaded) => {
       // Not into the log: it is a secret.
       const onInspector = (link: string): void =>
         void process.stderr.write(`The inspector's page, with the token of this run: ${link}\n`);
@@ -64,9 +65,11 @@ export const runQuickStart = (): Promise<number> =>
 
 const welcome = ({ password, keyFiles, place }: QuickStart, address: string, inspector: string): string => {
   const port = address.slice(address.lastIndexOf(":") + 1);
+  const moved =
+    port === String(QUICK_START_PORT) ? "" : ` (Port ${QUICK_START_PORT} is taken, so it is port ${port}.)`;
   const keys = keyFiles.length === 0 ? "" : `\nYour own keys let you in, too: ${keyFiles.join(", ")}\n`;
   return `
-Berth is ready. In another terminal:
+Berth is ready.${moved} In another terminal:
 
     ssh -p ${port} ${DEMO_USER}@127.0.0.1
 
@@ -124,7 +127,7 @@ const open = (
     const logger = inspector === undefined ? log : overheard(log, inspector.recorder.logged);
     for (const warning of warnings) logger.warning(warning.code, formatDiagnostic(warning));
     if (!hasNativeCrypto()) {
-      logger.notice(
+      logger.warning(
         "SSH_NO_NATIVE_CRYPTO",
         "ssh2's native cryptography is not built: transfers are 3 to 5 times slower. Install python3, make and g++ and run npm ci again.",
       );

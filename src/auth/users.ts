@@ -1,6 +1,7 @@
 /** People who log in without an authentication server: Berth's own `auth.users`. */
 import { availableParallelism } from "node:os";
 import { Effect, Semaphore } from "effect";
+import { type Finding, formatPath } from "../config/diagnostic.ts";
 import type { User } from "../config/sections/auth.ts";
 import { failure } from "../failure.ts";
 import type { Logger } from "../log/logger.ts";
@@ -84,35 +85,44 @@ const labels = ({ connectionId, username }: { connectionId: string; username: st
   username,
 });
 
+/** What keeps users from being used as written, by paths in the list. */
+export const usersFindings = (users: ReadonlyArray<User>): ReadonlyArray<Finding> =>
+  users.flatMap(({ name, passwordHash, authorizedKeys }, index) => {
+    const isTaken = users.findIndex((user) => user.name === name) < index;
+    const hash = passwordHash && readPasswordHash(passwordHash);
+    return [
+      ...(isTaken ? [{ path: [index, "name"], message: "is the name of another user too" }] : []),
+      ...(typeof hash === "string" ? [{ path: [index, "passwordHash"], message: hash }] : []),
+      ...authorizedKeys.flatMap((line, position) => {
+        const key = readAuthorizedKey(line);
+        return typeof key === "string" ? [{ path: [index, "authorizedKeys", position], message: key }] : [];
+      }),
+    ];
+  });
+
+const knownUser = ({ passwordHash, authorizedKeys }: User): KnownUser => {
+  const hash = passwordHash && readPasswordHash(passwordHash);
+  return {
+    passwordHash: typeof hash === "string" ? undefined : hash,
+    keyBlobs: new Set(
+      authorizedKeys.flatMap((line) => {
+        const key = readAuthorizedKey(line);
+        return typeof key === "string" ? [] : [key.blob];
+      }),
+    ),
+  };
+};
+
 const readUsers = (
   users: ReadonlyArray<User>,
 ): Effect.Effect<ReadonlyMap<string, KnownUser>, UsersInvalid> => {
-  const known = new Map<string, KnownUser>();
-  const problems: string[] = [];
-  for (const [index, user] of users.entries()) {
-    const path = `auth.users[${index}]`;
-    if (known.has(user.name)) {
-      problems.push(`${path}.name: there is a user of this name already`);
-    }
-    const passwordHash = user.passwordHash && readPasswordHash(user.passwordHash);
-    if (typeof passwordHash === "string") {
-      problems.push(`${path}.passwordHash: ${passwordHash}`);
-    }
-    const keyBlobs = new Set<string>();
-    for (const [line, text] of user.authorizedKeys.entries()) {
-      const key = readAuthorizedKey(text);
-      if (typeof key === "string") {
-        problems.push(`${path}.authorizedKeys[${line}]: ${key}`);
-      } else {
-        keyBlobs.add(key.blob);
-      }
-    }
-    known.set(user.name, {
-      passwordHash: typeof passwordHash === "string" ? undefined : passwordHash,
-      keyBlobs,
-    });
-  }
-  return problems.length === 0
-    ? Effect.succeed(known)
-    : Effect.fail(new UsersInvalid({ message: problems.join("; "), details: { problems: problems.length } }));
+  const findings = usersFindings(users);
+  if (findings.length === 0)
+    return Effect.succeed(new Map(users.map((user) => [user.name, knownUser(user)])));
+  const problems = findings.map(
+    ({ path, message }) => `${formatPath(["auth", "users", ...path])}: ${message}`,
+  );
+  return Effect.fail(
+    new UsersInvalid({ message: problems.join("; "), details: { problems: problems.length } }),
+  );
 };

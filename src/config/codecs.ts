@@ -161,6 +161,12 @@ export const listOf = <S extends Schema.Codec<string, string>>(
 /** A password, token or key: never printed, and shown in a dump only on request. */
 export const Secret = Schema.RedactedFromValue(Schema.String);
 
+/** Tells environment variables, whose names may be seen, from other secrets. */
+export const variableLabel = "environment variable";
+
+/** `NAME=value`: nobody says whether a value is secret, so it is taken for one. */
+export const Variable = Schema.RedactedFromValue(Schema.String, { label: variableLabel });
+
 /** Certificates: PEM text, or the path of a file that holds it. `pem.ts` reads it. */
 export const Pem = Schema.String;
 

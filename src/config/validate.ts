@@ -106,12 +106,6 @@ const auth = ({ password, publicKey, keyboardInteractive, gssapi, authz, users }
       }
     }
   }
-  const names = users.map(({ name }) => name);
-  names.forEach((name, index) => {
-    if (names.indexOf(name) !== index) {
-      found.push({ path: ["users", index, "name"], message: "is the name of another user too" });
-    }
-  });
   const webhooks = Object.entries({ ...methods, authz })
     .filter(([, { method }]) => method === "webhook")
     .map(([name, section]) => under(name, under("webhook", authWebhook(section.webhook))));

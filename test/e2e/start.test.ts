@@ -1,4 +1,6 @@
 /** What a newcomer does: `npm start`, paste the printed line, be in a shell, press Ctrl-C. */
+import { once } from "node:events";
+import { createServer } from "node:net";
 import { type IPty, spawn } from "@lydell/node-pty";
 import { describe, expect, it } from "vitest";
 import type { Row } from "../../src/inspect/format.ts";
@@ -117,6 +119,25 @@ describe("npm start", () => {
     expect(stderr).toContain(
       `(reference ${connections.find(({ code }) => code === "AUTH_FAILED")?.reference})`,
     );
+  });
+
+  it("takes the next free port when its own is taken, and says so", async () => {
+    await using home = await directory();
+    // Whoever else has the port, it is taken.
+    const holder = createServer().listen(2222, "127.0.0.1");
+    await Promise.race([once(holder, "listening"), once(holder, "error")]);
+    try {
+      await using npm = await npmStart(home);
+      const [, port] = await npm.output.waitFor(
+        /Port 2222 is taken, so it is port (\d+)\./,
+        STARTING_SECONDS,
+      );
+      await using ssh = await npm.logIn();
+      expect(`${npm.target().port}`).toBe(port);
+      expect(await ssh.run("echo in")).toMatchObject({ code: 0, stdout: "in\n" });
+    } finally {
+      holder.close();
+    }
   });
 
   it("keeps its host key", async () => {

@@ -32,7 +32,10 @@ export const environmentList = (variables: Variables): readonly string[] =>
   Object.entries(variables).map(([name, value]) => `${name}=${value}`);
 
 /** Configured `NAME=value` entries with others over them: the Engine would keep both, and programs see the first. */
-export const mergedEnvironment = (configured: readonly string[], over: Variables): readonly string[] => [
-  ...configured.filter((entry) => !Object.hasOwn(over, entry.split("=", 1)[0] ?? entry)),
+export const mergedEnvironment = (
+  configured: ReadonlyArray<Redacted.Redacted<string>>,
+  over: Variables,
+): readonly string[] => [
+  ...configured.map(Redacted.value).filter((entry) => !Object.hasOwn(over, entry.split("=", 1)[0] ?? entry)),
   ...environmentList(over),
 ];

@@ -2,7 +2,7 @@
  * The environment variables of a program. Nothing of the daemon's own is inherited: a clean base, then the
  * configuration's, then what the client asked for, then the login's own, which win.
  */
-import { Redacted } from "effect";
+import { Record, Redacted } from "effect";
 import type { Identity } from "../../../machines/facts.ts";
 
 /** The usual places, as in Debian's login.defs. */
@@ -16,7 +16,7 @@ export interface VariableSources {
   /** `address:port` of the server's end. */
   readonly localAddress: string;
   readonly terminal: { readonly term: string; readonly path: string } | undefined;
-  readonly configured: Readonly<Record<string, string>>;
+  readonly configured: Readonly<Record<string, Redacted.Redacted<string>>>;
   readonly requested: Readonly<Record<string, string>>;
   readonly isolated: boolean;
 }
@@ -44,7 +44,7 @@ export const variablesOf = (sources: VariableSources): Variables => {
       PATH,
       SSH_CLIENT: [...client, server[1]].join(" "),
       SSH_CONNECTION: [...client, ...server].join(" "),
-      ...configured,
+      ...Record.map(configured, Redacted.value),
       ...Object.fromEntries(granted),
       ...(terminal === undefined ? {} : { SSH_TTY: terminal.path, TERM: terminal.term || "dumb" }),
       ...Object.fromEntries(own),

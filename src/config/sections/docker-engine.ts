@@ -4,7 +4,7 @@
  * send the API's JSON: every spelling is read, in any case.
  */
 import { Duration, Schema, SchemaGetter } from "effect";
-import { type EncodedAnnotations, Flag, parsed } from "../codecs.ts";
+import { type EncodedAnnotations, Flag, parsed, Variable } from "../codecs.ts";
 import { parseGoDuration } from "../go-duration.ts";
 
 const anyCase: EncodedAnnotations = { anyCase: true };
@@ -87,7 +87,7 @@ export const EngineContainer = engineObject({
   Tty: Flag,
   OpenStdin: Flag,
   StdinOnce: Flag,
-  Env: list,
+  Env: Schema.Array(Variable),
   Cmd: words,
   Healthcheck: health,
   ArgsEscaped: Flag,

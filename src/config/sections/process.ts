@@ -1,6 +1,6 @@
 /** The `process` section: Berth's own backend, which runs the session's programs on this machine. */
 import { Schema } from "effect";
-import { defaulted, Flag, oneOf } from "../codecs.ts";
+import { defaulted, Flag, oneOf, Secret } from "../codecs.ts";
 
 /**
  * - `shell`: path of the program for shells and commands (`shell -c command`); empty is the login shell of the user
@@ -23,7 +23,7 @@ export const Process = Schema.Struct({
   subsystems: defaulted(Schema.Record(Schema.String, Schema.String), {
     sftp: "/usr/lib/openssh/sftp-server",
   }),
-  environment: defaulted(Schema.Record(Schema.String, Schema.String), {}),
+  environment: defaulted(Schema.Record(Schema.String, Secret), {}),
 });
 
 export type Process = typeof Process.Type;

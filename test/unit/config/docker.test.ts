@@ -1,7 +1,8 @@
 /** The `docker` section: the Engine's options in every spelling, and what options demand of each other. */
-import { Effect } from "effect";
+import { Effect, Redacted } from "effect";
 import { describe, expect, it } from "vitest";
 import { hostOf } from "../../../src/backend/docker/creation.ts";
+import { variableLabel } from "../../../src/config/codecs.ts";
 import { overlay } from "../../../src/config/overlay.ts";
 import { validate } from "../../../src/config/validate.ts";
 import { errorsOf, load, someAuth } from "./support.ts";
@@ -33,7 +34,7 @@ docker:
       NetworkDisabled: true,
       WorkingDir: "/work",
       Cmd: ["a", "b"],
-      Env: ["A=1"],
+      Env: [Redacted.make("A=1", { label: variableLabel })],
     });
     expect(hostOf(execution)).toEqual({
       ReadonlyRootfs: true,

@@ -22,7 +22,7 @@ ssh:
 log: {level: 3}
 auth:
   password: {method: users, webhook: {url: "https://berth:hunter2@auth.example.com/x", key: /etc/berth/client.key, cipher: ECDHE-RSA-AES256-GCM-SHA384}}
-  publicKey: {webhook: {url: "https://berth:a@hunter2@auth.example.com/"}}
+  publicKey: {webhook: {url: "https://berth:a@hunter2@auth.example.com/?token=hunter2"}}
   users:
     - {name: jane, passwordHash: $argon2id$hunter2, authorizedKeys: [ssh-ed25519 AAAA jane]}
     - {name: "yes"}
@@ -74,7 +74,10 @@ describe("a dump", () => {
     expect(shown.docker.execution.auth).toEqual({ username: "jane", password: "<redacted>" });
     expect(shown.kubernetes.connection.bearerToken).toBe("<redacted>");
     expect(shown.auth.password.webhook.url).toBe("https://berth:<redacted>@auth.example.com/x");
-    expect(shown.auth.publicKey.webhook.url).toBe("https://berth:<redacted>@auth.example.com/");
+    expect(shown.process.environment).toEqual({ EMPTY: "", NUMBER: "<redacted>", MULTI: "<redacted>" });
+    expect(shown.docker.execution.container.Env).toEqual(["A=<redacted>"]);
+    expect(shown.kubernetes.pod.spec.containers[0].env).toEqual([{ name: "A", value: "<redacted>" }]);
+    expect(shown.auth.publicKey.webhook.url).toBe("https://berth:<redacted>@auth.example.com/?<redacted>");
   });
 
   it("shows what is no secret: the path of a key, and that a secret is not set", () => {

@@ -1,5 +1,6 @@
-import { Duration, Effect } from "effect";
+import { Duration, Effect, Record, Redacted } from "effect";
 import { beforeAll, describe, expect, it } from "vitest";
+import { variableLabel } from "../../../src/config/codecs.ts";
 import { overlay } from "../../../src/config/overlay.ts";
 import type { Config } from "../../../src/config/schema.ts";
 import { load, someAuth } from "./support.ts";
@@ -177,7 +178,7 @@ describe("what an answer sets", () => {
     [
       "a map, by key",
       { process: { environment: { EDITOR: "nano", LANG: "", PAGER: "less" } } },
-      ({ process }) => process.environment,
+      ({ process }) => Record.map(process.environment, Redacted.value),
       { EDITOR: "nano", LANG: "", PAGER: "less" },
     ],
     [
@@ -202,7 +203,12 @@ describe("what an answer sets", () => {
       "a key in the Engine's own spelling, as the Go library sends it",
       { docker: { execution: { container: { Image: "registry.example.com/jane", Cmd: null, Tty: false } } } },
       ({ docker }) => docker.execution.container,
-      { Image: "registry.example.com/jane", Env: ["A=1"], Labels: { team: "a" }, Tty: false },
+      {
+        Image: "registry.example.com/jane",
+        Env: [Redacted.make("A=1", { label: variableLabel })],
+        Labels: { team: "a" },
+        Tty: false,
+      },
     ],
     [
       "keys in any case, as Go's JSON decoder reads them",
@@ -241,7 +247,7 @@ describe("what an answer sets", () => {
 
   it("does not change the file's configuration for the next connection", async () => {
     await overlaid({ process: { environment: { SECRET: "1" } } });
-    expect(base.process.environment).toEqual({ LANG: "C", EDITOR: "vi" });
+    expect(Record.map(base.process.environment, Redacted.value)).toEqual({ LANG: "C", EDITOR: "vi" });
   });
 });
 

@@ -66,10 +66,6 @@ describe("what values mean together", () => {
       "auth: {password: {method: users}}",
       "auth.password.method: auth.users lists nobody: nobody could log in",
     ],
-    [
-      "auth: {password: {method: users}, users: [{name: a}, {name: b}, {name: a}]}",
-      "auth.users[2].name: is the name of another user too",
-    ],
     [webhook(""), "auth.password.webhook.url: is missing"],
     [
       webhook("url: auth.example.com"),

@@ -5,7 +5,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { Ssh } from "../../../src/config/sections/ssh.ts";
 import { algorithmsOf } from "../../../src/ssh/algorithms.ts";
 import { type SocketOffer, type SshServerOptions, sshServer } from "../../../src/ssh/server.ts";
-import { hasNativeCrypto, prepareTransport } from "../../../src/ssh/ssh2-extension.ts";
+import { prepareTransport } from "../../../src/ssh/ssh2-extension.ts";
 import { memoryLogger } from "../../support/memory-logger.ts";
 import { everything, rawSocket } from "../../support/sockets.ts";
 import { newHostKey, serve } from "./scripted.ts";
@@ -165,9 +165,5 @@ describe("what is prepared", () => {
       message: expect.stringContaining("1.18.0"),
     });
     await Effect.runPromise(prepareTransport(options));
-  });
-
-  test("whether the native cryptography loaded can be told", () => {
-    expect(typeof hasNativeCrypto()).toBe("boolean");
   });
 });

@@ -1,3 +1,4 @@
+import { Redacted } from "effect";
 import { describe, expect, it } from "vitest";
 import { processesWith } from "../../../support/resources.ts";
 import { isolations, openPlace, run, start, terminalOf, until } from "./place.ts";
@@ -40,8 +41,9 @@ describe.each(isolations)("variables, isolation %s", (isolation) => {
   });
 
   it("of the login win over the client's, and these over the configuration's", async () => {
+    const configured = Redacted.make("configured");
     const place = await openPlace({
-      settings: { ...settings, environment: { ONE: "configured", TWO: "configured", THREE: "configured" } },
+      settings: { ...settings, environment: { ONE: configured, TWO: configured, THREE: configured } },
       environment: { THREE: "login", LOGIN: 'it\'s a\nmultiline "value" $HOME', POSIXLY_CORRECT: "1" },
     });
     const environment = { TWO: "client", THREE: "client", EMPTY: "", "odd-name": "odd" };
