@@ -75,6 +75,33 @@ describe("with a KDC", () => {
     await daemon.log.next(code, { username });
   });
 
+  it("that gave the server a new key tells so, and lets in once the keytab has it", async () => {
+    const login = () => ssh(daemon, { username: "user1", password: PASSWORD }, "echo in");
+    await kdc.admin(REALM, `cpw -randkey ${SERVICE}`);
+    const result = await login();
+    expect(result).toMatchObject({ code: 255, stdout: "" });
+    expect(result.stderr).toContain("Logging in with Kerberos is not configured correctly.");
+    expect(
+      await daemon.log.next("KRB_KEY_MISMATCH", { username: "user1", method: "password" }),
+    ).toMatchObject({
+      level: "error",
+      message: expect.stringContaining("kvno 3"),
+    });
+    await kdc.admin(REALM, `ktadd -k ${kdc.keytab} ${SERVICE}`);
+    expect(await login()).toMatchObject({ code: 0, stdout: "in\n" });
+  });
+
+  it("whose clock is another's is told, and the user's own is not blamed", async () => {
+    const users = { user1: PASSWORD };
+    // By default the library reckons with the KDC's clock, and nothing is wrong.
+    await using past = await startKdc({ users, clock: "-2h", libdefaults: ["kdc_timesync = 0"] });
+    await using daemon = await kerberosDaemon(kerberosAuth(past));
+    const result = await ssh(daemon, { username: "user1", password: PASSWORD }, "echo never");
+    expect(result).toMatchObject({ code: 255, stdout: "" });
+    expect(result.stderr).toContain("Your login can't be checked at this time.");
+    expect(await daemon.log.next("KRB_CLOCK_SKEW", { username: "user1" })).toMatchObject({ level: "error" });
+  });
+
   it("that has another database behind the same address lets nobody in", async () => {
     await kdc.kill();
     const refused = async (): Promise<void> => {

@@ -40,6 +40,12 @@ export class KeyMissing extends failure(
   "Your Kerberos ticket does not fit this server's key. Please get a new one with kinit, or ask your administrator.",
 ) {}
 
+/** The KDC knows the server by a key that the keytab doesn't have, as after the key was changed. */
+export class KeytabOutdated extends failure("KeytabOutdated", "KRB_KEY_MISMATCH", misconfigured) {}
+
+/** This server's clock and the KDC's: nothing the user could set right. */
+export class KdcClockSkewed extends failure("KdcClockSkewed", "KRB_CLOCK_SKEW", notNow) {}
+
 /** This server's own files keep it from checking anybody. */
 export class AcceptorFailed extends failure("AcceptorFailed", "KRB_ACCEPTOR_FAILED", notNow) {}
 
@@ -50,7 +56,7 @@ export class KdcUnreachable extends failure("KdcUnreachable", "KRB_BACKEND_ERROR
 
 export class KdcTimedOut extends failure("KdcTimedOut", "KRB_BACKEND_TIMEOUT", notNow) {}
 
-/** Whoever answered in the KDC's place does not know our key: a spoofed KDC, or a keytab that is out of date. */
+/** Whoever answered in the KDC's place does not know our key: it is a spoofed KDC. */
 export class KdcNotProven extends failure("KdcNotProven", "KRB_KDC_NOT_PROVEN", misconfigured) {}
 
 export class PasswordExpired extends failure(
@@ -96,13 +102,13 @@ const POLICY = -1765328372;
 const PASSWORD_EXPIRED = -1765328361;
 const PREAUTH_FAILED = [-1765328360, -1765328174];
 const BAD_INTEGRITY = -1765328353;
+const MODIFIED = -1765328343;
 const TICKET_EXPIRED = -1765328352;
 const TICKET_NOT_YET_VALID = -1765328351;
 const REPEAT = -1765328350;
 const SKEW = [-1765328347, -1765328236];
 const KEY_MISSING = [
   -1765328349, // NOT_US
-  -1765328343, // MODIFIED
   -1765328340, // BADKEYVER
   -1765328339, // NOKEY
   -1765328203, // KT_NOTFOUND
@@ -129,7 +135,7 @@ export const tokenRefused = (refused: CallRefused): Failure => {
   if (SKEW.includes(minor)) return as(ClockSkewed, "The client's clock differs too much", refused);
   if (minor === TICKET_EXPIRED) return as(TicketExpired, "The client's ticket has expired", refused);
   if (minor === TICKET_NOT_YET_VALID) return as(ClockSkewed, "The ticket is not valid yet", refused);
-  if (minor === BAD_INTEGRITY || KEY_MISSING.includes(minor)) {
+  if ([BAD_INTEGRITY, MODIFIED, ...KEY_MISSING].includes(minor)) {
     return as(KeyMissing, "The keytab has no key for the client's ticket", refused);
   }
   const isCut = isWithoutReason(minor) || (minor >= ASN1_ERRORS.first && minor <= ASN1_ERRORS.last);
@@ -137,6 +143,8 @@ export const tokenRefused = (refused: CallRefused): Failure => {
     ? as(TokenMalformed, "The client's token is cut off or malformed", refused)
     : as(VerificationFailed, "The client's token could not be verified", refused);
 };
+
+const CLOCKS_APART = "This server's clock and the KDC's differ too much";
 
 export const micRefused = (refused: CallRefused): Failure =>
   refused.isLost
@@ -155,9 +163,7 @@ export const credentialsRefused = (refused: CallRefused): Failure => {
   if ([CLIENT_EXPIRED, CLIENT_REVOKED, CLIENT_NOT_YET, POLICY].includes(minor)) {
     return as(AccountUnusable, "The KDC does not let the user log in", refused);
   }
-  if (SKEW.includes(minor)) {
-    return as(ClockSkewed, "This server's clock and the KDC's differ too much", refused);
-  }
+  if (SKEW.includes(minor)) return as(KdcClockSkewed, CLOCKS_APART, refused);
   return KDC_UNREACHABLE.includes(minor)
     ? as(KdcUnreachable, "No KDC could be reached", refused)
     : as(KdcUnreachable, "The KDC gave no credentials", refused);
@@ -165,9 +171,17 @@ export const credentialsRefused = (refused: CallRefused): Failure => {
 
 /** Why the KDC that gave credentials is not believed. */
 export const proofRefused = (refused: CallRefused): Failure => {
+  const { minor } = refused.status;
   if (refused.isLost) return as(KdcUnreachable, "The Kerberos library could not be asked", refused);
-  return KDC_UNREACHABLE.includes(refused.status.minor)
-    ? as(KdcUnreachable, "No KDC could be reached", refused)
+  if (KDC_UNREACHABLE.includes(minor)) return as(KdcUnreachable, "No KDC could be reached", refused);
+  if (SKEW.includes(minor) || minor === TICKET_NOT_YET_VALID)
+    return as(KdcClockSkewed, CLOCKS_APART, refused);
+  if (isSystemError(minor)) {
+    return as(AcceptorFailed, "This server could not check the KDC's ticket", refused);
+  }
+  // A ticket whose key the keytab has by name and version, and that it doesn't open, is not the true KDC's.
+  return KEY_MISSING.includes(minor)
+    ? as(KeytabOutdated, "The keytab has no key for the ticket that the KDC gave", refused)
     : as(KdcNotProven, "The KDC did not prove that it knows a key of the keytab", refused);
 };
 

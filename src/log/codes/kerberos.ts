@@ -24,12 +24,12 @@ export const kerberos = area(
     KRB_CLOCK_SKEW: "A clock, the client's or the KDC's, differs from this server's by more than clockSkew.",
     KRB_TICKET_EXPIRED: "A client used a ticket that has expired.",
     KRB_KEY_MISMATCH:
-      "A ticket is for a key that is not in the keytab: the keytab is out of date, the ticket is, or it is for another acceptor.",
+      "A ticket, a client's or the one by which the KDC proves itself, is for a key that is not in the keytab: the keytab is out of date, the ticket is, or it is for another acceptor. A false KDC can look like this too.",
     KRB_MIC_INVALID:
       "A client did not sign its request, or signed another one: its ticket may have been taken from another connection.",
     KRB_BACKEND_TIMEOUT: "A KDC took too long to answer.",
     KRB_KDC_NOT_PROVEN:
-      "Whoever answered in the KDC's place does not know a key of the keytab: it is a false one, or the keytab is out of date.",
+      "Whoever answered in the KDC's place knows the server by another key than the keytab's of the same version, or not at all: it is a false KDC, or the keytab is another realm's.",
     KRB_PASSWORD_EXPIRED: "A user's password has expired.",
     KRB_ACCOUNT_UNUSABLE: "The KDC knows a user and does not let them log in.",
     KRB_FORWARD_ERROR:
