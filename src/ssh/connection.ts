@@ -7,6 +7,7 @@ import type { Negotiated } from "ssh2/lib/protocol/Protocol.js";
 import type { ConnectionEvent, DisconnectReason } from "../../machines/connection-facts.ts";
 import type { AuthenticationMethod, Exit, Refusal } from "../../machines/facts.ts";
 import type { Logger } from "../log/logger.ts";
+import { inTurn } from "../turns.ts";
 import { Channels } from "./channels.ts";
 import { ClientAlive } from "./client-alive.ts";
 import { hostKeysMessage, hostKeysProof } from "./host-key-proof.ts";
@@ -73,6 +74,8 @@ export class SshConnection implements Link {
   #isEnding = false;
   #isReported = false;
   #linger: NodeJS.Timeout | undefined;
+  /** How many chunks wait for their turns. */
+  #chunksWaiting = 0;
 
   constructor(
     socket: Socket,
@@ -183,7 +186,22 @@ export class SshConnection implements Link {
     socket.resume();
   }
 
+  /** Logging in is done in turns. Meanwhile the socket rests, and what it gave already waits behind. */
   #receive(chunk: Buffer): void {
+    if (this.#authentication.isDone && this.#chunksWaiting === 0) {
+      this.#read(chunk);
+      return;
+    }
+    this.#chunksWaiting += 1;
+    this.#socket.pause();
+    inTurn(() => {
+      this.#chunksWaiting -= 1;
+      this.#read(chunk);
+      if (this.#chunksWaiting === 0 && !this.#outlet.isStuck) this.#socket.resume();
+    });
+  }
+
+  #read(chunk: Buffer): void {
     if (this.#isEnding) return;
     this.#alive.heard();
     try {

@@ -28,6 +28,11 @@ export class Outlet {
     return this.#unwritten >= FULL_BYTES;
   }
 
+  /** Nothing may be read until it drains. */
+  get isStuck(): boolean {
+    return this.#unwritten >= STUCK_BYTES;
+  }
+
   write(bytes: Uint8Array): void {
     if (this.#pieces.length === 0) process.nextTick(this.flush);
     this.#bytes += bytes.length;
@@ -39,7 +44,7 @@ export class Outlet {
       this.#memory.writing(bytes);
       this.#pieces.push(bytes);
     }
-    if (this.#unwritten >= STUCK_BYTES) this.#socket.pause();
+    if (this.isStuck) this.#socket.pause();
   }
 
   /** Hands everything to the socket now. */

@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { Data, Duration, Effect, type Scope } from "effect";
 import type { Kerberos } from "../../config/sections/kerberos.ts";
 import type { Logger } from "../../log/logger.ts";
+import { inTurn } from "../../turns.ts";
 import { acceptorOf } from "./acceptor.ts";
 import type {
   LibraryAnswer,
@@ -97,8 +98,6 @@ class LibraryProcess implements KerberosLibrary {
   readonly #scratch: string;
   readonly #logger: Logger;
   readonly #pending = new Map<number, Pending>();
-  /** What the process has answered and nobody has read yet. */
-  readonly #answers: LibraryAnswer[] = [];
   #child: ChildProcess | undefined;
   #starting: Promise<ChildProcess> | undefined;
   #requests = 0;
@@ -186,21 +185,11 @@ class LibraryProcess implements KerberosLibrary {
       stdio: ["ignore", "ignore", "inherit", "ipc"],
     });
     this.#child = child;
-    child.on("message", (answer: LibraryAnswer) => this.#received(answer));
+    // A crowd whose KDC answers at once is let in one by one.
+    child.on("message", (answer: LibraryAnswer) => inTurn(() => this.#answered(answer)));
     child.once("error", (error) => this.#lost(child, error.message));
     child.once("exit", (code, signal) => this.#lost(child, `it ended with ${signal ?? code}`));
     return child;
-  }
-
-  /** A crowd whose KDC answers at once is let in one by one: what others type is read in between. */
-  #received(answer: LibraryAnswer): void {
-    if (this.#answers.push(answer) === 1) setImmediate(() => this.#takeAnswer());
-  }
-
-  #takeAnswer(): void {
-    const answer = this.#answers.shift();
-    if (answer !== undefined) this.#answered(answer);
-    if (this.#answers.length > 0) setImmediate(() => this.#takeAnswer());
   }
 
   #answered(answer: LibraryAnswer): void {

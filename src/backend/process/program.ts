@@ -4,6 +4,7 @@ import type { TerminalSize } from "../../../machines/facts.ts";
 import type { FurnishedPlacement } from "../../../machines/process.ts";
 import type { Failure } from "../../failure.ts";
 import type { Logger } from "../../log/logger.ts";
+import { ownTurn } from "../../turns.ts";
 import type { ProgramRequest, RunningProgram } from "../backend.ts";
 import { type Command, commandOf } from "./command.ts";
 import { launchDirect } from "./direct.ts";
@@ -47,6 +48,8 @@ export const startProgram = (
       Effect.sync(close),
     );
     yield* prepareTerminal(host, request, streams);
+    // Nothing else is done until the kernel has made a process of it.
+    yield* ownTurn;
     const launched = yield* Effect.acquireRelease(launch(host, request, command, streams), (program) =>
       end(program, streams, host.logger, request.channel),
     );
