@@ -329,7 +329,11 @@ export class SshConnection implements Link {
   }
 
   #brokenBy(error: unknown): Refusal {
-    return brokenBy(error, this.#clientVersion, this.#negotiated !== undefined);
+    return brokenBy(error, {
+      clientVersion: this.#clientVersion,
+      hasKeys: this.#negotiated !== undefined,
+      conversation: this.#authentication.conversation,
+    });
   }
 
   #report(event: ConnectionEvent): void {

@@ -10,11 +10,19 @@ export const keepAliveLost: Refusal = {
   details: {},
 };
 
+/** How far a client had come when it broke the protocol. */
+export interface Progress {
+  readonly clientVersion: string;
+  readonly hasKeys: boolean;
+  /** The authentication method in whose middle it was. */
+  readonly conversation: string | undefined;
+}
+
 /**
  * What was thrown while a client's bytes were read. Before the first keys it is the internet's usual noise; later,
  * ssh2 marks what goes wrong when keys are exchanged again.
  */
-export const brokenBy = (error: unknown, clientVersion: string, hasKeys: boolean): Refusal => {
+export const brokenBy = (error: unknown, { clientVersion, hasKeys, conversation }: Progress): Refusal => {
   const failed: Error & { readonly level?: unknown } =
     error instanceof Error ? error : new Error(String(error));
   const details = { error: failed.message, clientVersion };
@@ -25,8 +33,8 @@ export const brokenBy = (error: unknown, clientVersion: string, hasKeys: boolean
         code: "SSH_DECODE_FAILED",
         level: isBug ? "error" : "notice",
         userMessage: "Your SSH client sent something that this server does not understand.",
-        message: "The client broke the SSH protocol",
-        details,
+        message: `The client broke the SSH protocol${conversation === undefined ? "" : ` in the middle of ${conversation}`}`,
+        details: { ...details, ...(conversation !== undefined && { method: conversation }) },
       }
     : {
         code: "SSH_HANDSHAKE_FAILED",

@@ -74,6 +74,12 @@ export class UserAuthentication {
     return this.#isDone;
   }
 
+  /** The method that waits for the client's next message of its own; undefined outside such a conversation. */
+  get conversation(): string | undefined {
+    const attempt = this.#attempt;
+    return attempt !== undefined && isConversation(attempt.method) ? attempt.method : undefined;
+  }
+
   /** SSH_MSG_SERVICE_REQUEST (RFC 4253 section 10). */
   serviceRequested(payload: Buffer): void {
     const service = new Reader(payload).name();
@@ -105,7 +111,7 @@ export class UserAuthentication {
     if (this.#waiting.push(request) > MOST_WAITING) {
       throw new ProtocolError("too many authentication requests at once");
     }
-    if (attempt.method === "keyboard-interactive" || attempt.method === "gssapi-with-mic") {
+    if (isConversation(attempt.method)) {
       attempt.isAbandoned = true;
       this.#endInteraction(attempt, "The client began another attempt");
       this.#port.requested({ type: "authentication.abandoned" });
@@ -277,6 +283,10 @@ export class UserAuthentication {
     attempt.gssapi?.end(reason);
   }
 }
+
+/** Methods that take more messages than a request and its answer. */
+const isConversation = (method: string): boolean =>
+  method === "keyboard-interactive" || method === "gssapi-with-mic";
 
 const passwordOf = (reader: Reader): Credential | string => {
   if (reader.boolean()) return "passwords cannot be changed here";
