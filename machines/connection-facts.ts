@@ -76,15 +76,9 @@ export type ConnectionEvent =
   /** An actor of this connection threw: a bug of ours, which ends this connection and no other. */
   | ErrorActorEvent;
 
-/** What the daemon hears when a login was granted: the connection no longer counts against `ssh.maxStartups`. */
+/** What a connection emits when a login was granted: the connection no longer counts against `ssh.maxStartups`. */
 export interface ConnectionAdmitted {
   readonly type: "connection.admitted";
-  readonly connectionId: string;
-}
-
-/** What the daemon hears when a connection is closed and has given everything back. */
-export interface ConnectionEnded {
-  readonly type: "connection.ended";
   readonly connectionId: string;
 }
 

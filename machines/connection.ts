@@ -2,13 +2,12 @@
  * One SSH connection, from the socket to its last byte: who is it, may they come in, what do they get, where do
  * their programs run, and why did it end. A reader of this file should understand the product.
  */
-import { assign, not, sendParent, sendTo, setup } from "xstate";
+import { assign, emit, not, sendTo, setup } from "xstate";
 import { type AuthenticationOutcome, authenticationMachine } from "./authentication.ts";
 import {
   backendMissing,
   type ConnectionAdmitted,
   type ConnectionContext,
-  type ConnectionEnded,
   type ConnectionEvent,
   type ConnectionInput,
   channelOf,
@@ -49,6 +48,7 @@ const connection = setup({
     input: {} as ConnectionInput,
     context: {} as ConnectionContext,
     events: {} as ConnectionEvent,
+    emitted: {} as ConnectionAdmitted,
     output: {} as { readonly refusal: Refusal | undefined },
   },
   actors: {
@@ -96,7 +96,7 @@ const connection = setup({
       type: "login.refused",
       refusal: refusalOf(error),
     })),
-    admit: sendParent(
+    admit: emit(
       ({ context }): ConnectionAdmitted => ({
         type: "connection.admitted",
         connectionId: context.connectionId,
@@ -524,19 +524,11 @@ export const connectionMachine = compound.createMachine({
     },
     closed: {
       type: "final",
-      entry: [
-        {
-          type: "log",
-          params: ({ context }) =>
-            lineOf(context, { level: "info", code: "SSH_DISCONNECTED", message: "The connection is closed" }),
-        },
-        sendParent(
-          ({ context }): ConnectionEnded => ({
-            type: "connection.ended",
-            connectionId: context.connectionId,
-          }),
-        ),
-      ],
+      entry: {
+        type: "log",
+        params: ({ context }) =>
+          lineOf(context, { level: "info", code: "SSH_DISCONNECTED", message: "The connection is closed" }),
+      },
     },
   },
 });

@@ -2,11 +2,15 @@
  * The supervisor: starts the services, lets connections in or turns them away, keeps one connection's end from
  * touching another, and stops in order.
  */
-import { assign, type ErrorActorEvent, setup } from "xstate";
-import { connectionMachine } from "./connection.ts";
-import type { ConnectionAdmitted, ConnectionEnded, ConnectionInput } from "./connection-facts.ts";
+import { assign, type ErrorActorEvent, sendTo, setup } from "xstate";
+import {
+  type ConnectionAdmitted,
+  type ConnectionEvent,
+  type ConnectionInput,
+  shuttingDown,
+} from "./connection-facts.ts";
 import { type LogLine, type Refusal, refusalOf } from "./facts.ts";
-import { requiredAction } from "./required.ts";
+import { requiredAction, requiredSource } from "./required.ts";
 import { type ServiceReport, serviceMachine } from "./service.ts";
 
 /** How many connections may be logging in at once, in the manner of OpenSSH's MaxStartups. */
@@ -18,23 +22,46 @@ export interface StartupLimit {
   readonly full: number;
 }
 
+/** What all connections begin with. */
+export type ConnectionDefaults = Omit<ConnectionInput, "connectionId" | "remoteAddress">;
+
 export interface DaemonInput {
   readonly services: readonly string[];
   /** Those of them that go on until the end: from them it is watched how the daemon stops. */
   readonly lastServices: readonly string[];
   readonly startups: StartupLimit;
-  readonly connection: Omit<ConnectionInput, "connectionId" | "remoteAddress">;
+  readonly connection: ConnectionDefaults;
   /** How long live connections may go on after a stop was requested. */
   readonly drainMillis: number;
 }
 
 export interface DaemonContext extends DaemonInput {
   readonly running: Readonly<Record<string, boolean>>;
-  readonly connections: readonly string[];
-  /** Connections that have not been granted a login yet. */
-  readonly unauthenticated: readonly string[];
+  /** How many there are. */
+  readonly connections: number;
+  /** How many of them have not been granted a login yet. */
+  readonly unauthenticated: number;
   readonly refusal: Refusal | undefined;
 }
+
+/** What the actor `connections` is told. It answers by `ConnectionReport`s. */
+export type ConnectionsCommand =
+  | { readonly type: "connection.begun"; readonly connectionId: string; readonly remoteAddress: string }
+  /** For all that there are. */
+  | Extract<ConnectionEvent, { readonly type: "drain.requested" | "disconnect.requested" }>;
+
+/** What the daemon hears of the connections that it let in: of each one end, and before that one login at most. */
+export type ConnectionReport =
+  | ConnectionAdmitted
+  /** It is closed and has given everything back. */
+  | { readonly type: "connection.ended"; readonly connectionId: string; readonly wasAdmitted: boolean }
+  /** Its machine threw: a bug of ours, which ends this connection and no other. */
+  | {
+      readonly type: "connection.crashed";
+      readonly connectionId: string;
+      readonly wasAdmitted: boolean;
+      readonly error: unknown;
+    };
 
 export type DaemonEvent =
   | ServiceReport
@@ -45,8 +72,7 @@ export type DaemonEvent =
       /** A random number from 0 to 1: chance is the outside world's, machines have none. */
       readonly lot: number;
     }
-  | ConnectionAdmitted
-  | ConnectionEnded
+  | ConnectionReport
   | { readonly type: "stop.requested" }
   | ErrorActorEvent;
 
@@ -67,13 +93,30 @@ const crashLine = ({ name, refusal }: { name: string; refusal: Refusal }): LogLi
   details: { ...refusal.details, service: name },
 });
 
-const shuttingDown: Refusal = {
+const shutDown: Refusal = {
   code: "SSH_SHUTTING_DOWN",
   level: "info",
   userMessage: "The server has been shut down. Please connect again in a moment.",
   message: "The connection was ended because the daemon stops",
   details: {},
 };
+
+const startingUp: Refusal = {
+  code: "SSH_STARTING_UP",
+  level: "info",
+  userMessage: "The server is starting. Please connect again in a moment.",
+  message: "A connection was turned away because the daemon is still starting",
+  details: {},
+};
+
+/** The user reads what OpenSSH's server says. */
+const startupsExceeded = ({ unauthenticated, startups }: DaemonContext): Refusal => ({
+  code: "SSH_STARTUPS_EXCEEDED",
+  level: "warning",
+  userMessage: "Exceeded MaxStartups",
+  message: "A connection was turned away: too many are logging in at once",
+  details: { unauthenticated, maxStartups: startups.full },
+});
 
 /** OpenSSH's random early drop: the share that is turned away grows from `ratePercent` at `start` to 1 at `full`. */
 const shareTurnedAway = ({ start, ratePercent, full }: StartupLimit, unauthenticated: number): number => {
@@ -85,9 +128,6 @@ const shareTurnedAway = ({ start, ratePercent, full }: StartupLimit, unauthentic
 
 const serviceId = (name: string): string => `service-${name}`;
 
-const crashedActor = (event: DaemonEvent): string | undefined =>
-  "actorId" in event ? event.actorId : undefined;
-
 const daemon = setup({
   types: {
     input: {} as DaemonInput,
@@ -95,7 +135,11 @@ const daemon = setup({
     events: {} as DaemonEvent,
     output: {} as DaemonOutcome,
   },
-  actors: { connection: connectionMachine, service: serviceMachine },
+  actors: {
+    /** Begins connections and tells of them. */
+    connections: requiredSource<ConnectionsCommand, ConnectionDefaults>("connections"),
+    service: serviceMachine,
+  },
   delays: {
     drainDeadline: ({ context }) => context.drainMillis,
     /** Every connection has its own limits for closing; this is for one that ignores them. */
@@ -104,28 +148,45 @@ const daemon = setup({
   },
   actions: {
     log: requiredAction<{ line: LogLine }>("log"),
-    /** Gives the socket that was offered to the connection's actor. */
-    admit: requiredAction<{ connectionId: string }>("admit"),
-    /** Closes the socket that was offered. */
-    turnAway: requiredAction<{ connectionId: string }>("turnAway"),
-    /** Gives back what a connection held whose actor is gone without having done so. */
-    abandon: requiredAction<{ connectionId: string }>("abandon"),
+    /** Closes the socket that was offered, with a sentence, and logs why. */
+    turnAway: requiredAction<{ connectionId: string; remoteAddress: string; refusal: Refusal }>("turnAway"),
     keepReason: assign((_, { refusal }: { refusal: Refusal }) => ({ refusal })),
     markService: assign(({ context }, { name, running }: { name: string; running: boolean }) => ({
       running: { ...context.running, [name]: running },
     })),
-    markAdmitted: assign(({ context }, { connectionId }: { connectionId: string }) => ({
-      unauthenticated: context.unauthenticated.filter((id) => id !== connectionId),
+    countIn: assign(({ context }) => ({
+      connections: context.connections + 1,
+      unauthenticated: context.unauthenticated + 1,
     })),
+    countLogin: assign(({ context }) => ({ unauthenticated: context.unauthenticated - 1 })),
+    countOut: assign(({ context }, { wasAdmitted }: { wasAdmitted: boolean }) => ({
+      connections: context.connections - 1,
+      unauthenticated: context.unauthenticated - (wasAdmitted ? 0 : 1),
+    })),
+    begin: sendTo(
+      "connections",
+      (
+        _,
+        { connectionId, remoteAddress }: { connectionId: string; remoteAddress: string },
+      ): ConnectionsCommand => ({ type: "connection.begun", connectionId, remoteAddress }),
+    ),
+    tellToDrain: sendTo(
+      "connections",
+      ({ context }): ConnectionsCommand => ({
+        type: "drain.requested",
+        notice: `The server is shutting down. This connection ends in ${Math.round(context.drainMillis / 1000)} seconds.`,
+      }),
+    ),
+    tellToEnd: sendTo("connections", {
+      type: "disconnect.requested",
+      refusal: shutDown,
+    } satisfies ConnectionsCommand),
   },
   guards: {
     allServicesRun: ({ context }) => context.services.every((name) => context.running[name]),
     mayEnter: ({ context }, { lot }: { lot: number }) =>
-      lot >= shareTurnedAway(context.startups, context.unauthenticated.length),
-    /** Whether it is a service's own actor that threw, which no other actor will start again. */
-    wasService: ({ context }, { actorId }: ErrorActorEvent) =>
-      context.services.some((name) => serviceId(name) === actorId),
-    nobodyIsLeft: ({ context }) => context.connections.length === 0,
+      lot >= shareTurnedAway(context.startups, context.unauthenticated),
+    nobodyIsLeft: ({ context }) => context.connections === 0,
   },
 });
 
@@ -140,37 +201,6 @@ const supervisor = daemon.extend({
         if (!context.lastServices.includes(name)) enqueue.stopChild(serviceId(name));
       }
     }),
-    letIn: daemon.enqueueActions(({ context, event, enqueue }) => {
-      if (event.type !== "connection.offered") return;
-      const { connectionId, remoteAddress } = event;
-      enqueue.assign({
-        connections: [...context.connections, connectionId],
-        unauthenticated: [...context.unauthenticated, connectionId],
-      });
-      enqueue.spawnChild("connection", {
-        id: connectionId,
-        input: { ...context.connection, connectionId, remoteAddress },
-      });
-      enqueue({ type: "admit", params: { connectionId } });
-    }),
-    forget: daemon.enqueueActions(({ context, event, enqueue }) => {
-      const connectionId = event.type === "connection.ended" ? event.connectionId : crashedActor(event);
-      if (connectionId === undefined) return;
-      enqueue.assign({
-        connections: context.connections.filter((id) => id !== connectionId),
-        unauthenticated: context.unauthenticated.filter((id) => id !== connectionId),
-      });
-      enqueue.stopChild(connectionId);
-      enqueue({ type: "abandon", params: { connectionId } });
-    }),
-    tellToDrain: daemon.enqueueActions(({ context, enqueue }) => {
-      const notice = `The server is shutting down. This connection ends in ${Math.round(context.drainMillis / 1000)} seconds.`;
-      for (const id of context.connections) enqueue.sendTo(id, { type: "drain.requested", notice });
-    }),
-    tellToEnd: daemon.enqueueActions(({ context, enqueue }) => {
-      for (const id of context.connections)
-        enqueue.sendTo(id, { type: "disconnect.requested", refusal: shuttingDown });
-    }),
   },
 });
 
@@ -179,13 +209,14 @@ export const daemonMachine = supervisor.createMachine({
   context: ({ input }) => ({
     ...input,
     running: {},
-    connections: [],
-    unauthenticated: [],
+    connections: 0,
+    unauthenticated: 0,
     refusal: undefined,
   }),
   output: ({ context }) => ({ refusal: context.refusal }),
   initial: "starting",
   entry: "startServices",
+  invoke: { id: "connections", src: "connections", input: ({ context }) => context.connection },
   on: {
     "service.running": {
       actions: [
@@ -217,68 +248,59 @@ export const daemonMachine = supervisor.createMachine({
         { type: "log", params: ({ event }) => ({ line: { ...crashLine(event), level: "crit" } }) },
       ],
     },
-    "connection.offered": { actions: { type: "turnAway", params: ({ event }) => event } },
-    "connection.admitted": { actions: { type: "markAdmitted", params: ({ event }) => event } },
-    "connection.ended": { actions: "forget" },
-    // An actor that threw is a bug of ours: a connection is the only one it takes with it, a service takes the daemon.
-    "xstate.error.actor.*": [
-      {
-        guard: { type: "wasService", params: ({ event }) => event },
-        target: ".failing",
-        actions: [
-          { type: "keepReason", params: ({ event }) => ({ refusal: refusalOf(event.error) }) },
-          {
-            type: "log",
-            params: ({ event }) => ({
-              line: {
-                ...crashLine({ name: event.actorId ?? "", refusal: refusalOf(event.error) }),
-                level: "crit",
-              },
-            }),
-          },
-        ],
-      },
-      {
-        actions: [
-          "forget",
-          {
-            type: "log",
-            params: ({ event }) => ({
-              line: { ...refusalOf(event.error), details: { connectionId: event.actorId ?? "" } },
-            }),
-          },
-        ],
-      },
-    ],
+    /** Where it says nothing else, the daemon is on its way out. */
+    "connection.offered": {
+      actions: { type: "turnAway", params: ({ event }) => ({ ...event, refusal: shuttingDown }) },
+    },
+    "connection.admitted": { actions: "countLogin" },
+    "connection.ended": { actions: { type: "countOut", params: ({ event }) => event } },
+    "connection.crashed": {
+      actions: [
+        { type: "countOut", params: ({ event }) => event },
+        {
+          type: "log",
+          params: ({ event: { connectionId, error } }) => ({
+            line: { ...refusalOf(error), details: { connectionId } },
+          }),
+        },
+      ],
+    },
+    /** What looks after connections, or after a service, threw: a bug of ours that the daemon can't live with. */
+    "xstate.error.actor.*": {
+      target: ".failing",
+      actions: [
+        { type: "keepReason", params: ({ event }) => ({ refusal: refusalOf(event.error) }) },
+        {
+          type: "log",
+          params: ({ event: { actorId = "", error } }) => ({
+            line: { ...crashLine({ name: actorId, refusal: refusalOf(error) }), level: "crit" },
+          }),
+        },
+      ],
+    },
   },
   states: {
     starting: {
       always: { guard: "allServicesRun", target: "running" },
-      on: { "stop.requested": { target: "stopped" } },
+      on: {
+        "connection.offered": {
+          actions: { type: "turnAway", params: ({ event }) => ({ ...event, refusal: startingUp }) },
+        },
+        "stop.requested": { target: "stopped" },
+      },
     },
     running: {
       on: {
         "connection.offered": [
-          { guard: { type: "mayEnter", params: ({ event }) => event }, actions: "letIn" },
           {
-            actions: [
-              { type: "turnAway", params: ({ event }) => event },
-              {
-                type: "log",
-                params: ({ context, event }) => ({
-                  line: {
-                    level: "warning",
-                    code: "SSH_STARTUPS_EXCEEDED",
-                    message: "A connection was turned away: too many are logging in at once",
-                    details: {
-                      remoteAddress: event.remoteAddress,
-                      unauthenticated: context.unauthenticated.length,
-                      maxStartups: context.startups.full,
-                    },
-                  },
-                }),
-              },
-            ],
+            guard: { type: "mayEnter", params: ({ event }) => event },
+            actions: ["countIn", { type: "begin", params: ({ event }) => event }],
+          },
+          {
+            actions: {
+              type: "turnAway",
+              params: ({ context, event }) => ({ ...event, refusal: startupsExceeded(context) }),
+            },
           },
         ],
         "stop.requested": { target: "draining" },

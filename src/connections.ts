@@ -9,6 +9,8 @@ import type { Link } from "./ssh/link.ts";
 
 export interface LiveConnection extends ConnectionResources {
   readonly link: Link;
+  /** Tells the connection's machine what happened. */
+  readonly tell: (event: ConnectionEvent) => void;
   /** Tells the connection's machine that its environment is gone. */
   readonly lost: (failure: Failure) => void;
   /** The client's identification string; empty until it was received. */
@@ -35,6 +37,7 @@ export class Connections {
     this.#live.set(connectionId, {
       connectionId,
       link,
+      tell,
       clientVersion: "",
       scope: Scope.makeUnsafe(),
       logger: this.#logger.with({ connectionId, remoteAddr: remoteAddress }),
@@ -48,6 +51,17 @@ export class Connections {
     const live = this.#live.get(connectionId);
     if (live === undefined) throw new Error(`connection ${connectionId} is not open`);
     return live;
+  }
+
+  /** Tells a connection's machine what happened; false when there is no such connection. */
+  tell(connectionId: string, event: ConnectionEvent): boolean {
+    const live = this.#live.get(connectionId);
+    if (live === undefined) return false;
+    if (event.type === "handshake.completed") {
+      this.update(connectionId, { clientVersion: event.clientVersion });
+    }
+    live.tell(event);
+    return true;
   }
 
   update(connectionId: string, change: Partial<Pick<LiveConnection, "clientVersion" | "logger">>): void {

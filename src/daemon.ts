@@ -1,7 +1,6 @@
 /** Puts sources into the daemon machine and starts the root actor: the one place where deciding and doing meet. */
 import { Duration, Effect, Fiber, type Scope } from "effect";
 import { type ActorRefFrom, createActor, type EventObject, fromCallback, type InspectionEvent } from "xstate";
-import type { ConnectionEvent } from "../machines/connection-facts.ts";
 import { type DaemonInput, type DaemonOutcome, daemonMachine } from "../machines/daemon.ts";
 import { type AuthenticationMethod, type Refusal, refusalOf } from "../machines/facts.ts";
 import { type ServiceEvent, type ServiceInput, serviceMachine } from "../machines/service.ts";
@@ -10,6 +9,7 @@ import type { KerberosLogins } from "./auth/kerberos/configured.ts";
 import type { BrowserLogins } from "./auth/oauth2/configured.ts";
 import type { Config } from "./config/schema.ts";
 import { type ConnectionSources, connectionWith } from "./connection-actors.ts";
+import { connectionSupervisor } from "./connection-supervisor.ts";
 import { Connections } from "./connections.ts";
 import type { Failure } from "./failure.ts";
 import type { Logger } from "./log/logger.ts";
@@ -75,40 +75,36 @@ export const startDaemon = (sources: DaemonSources): Daemon => {
     const { value, context } = root.getSnapshot();
     return value === "running" && context.services.every((name) => context.running[name]);
   };
-  const disconnect = (connectionId: string, refusal: Refusal): boolean => {
-    const connection = root.getSnapshot().children[connectionId];
-    connection?.send({ type: "disconnect.requested", refusal });
-    return connection !== undefined;
-  };
+  const disconnect = (connectionId: string, refusal: Refusal): boolean =>
+    connections.tell(connectionId, { type: "disconnect.requested", refusal });
   const services: Record<string, Service> = {
     ssh: sources.listen(onSocket),
     ...sources.services({ isHealthy, disconnect }),
   };
 
-  const tell = (connectionId: string, event: ConnectionEvent): void => {
-    const connection = root.getSnapshot().children[connectionId];
-    if (connection === undefined) return;
-    if (event.type === "handshake.completed") {
-      connections.update(connectionId, { clientVersion: event.clientVersion });
-    }
-    connection.send(event);
-  };
+  const supervisor = connectionSupervisor({
+    connection: connectionWith({ ...sources, connections }),
+    opened: (connectionId, tell) => {
+      const link = offers.get(connectionId)?.admit((event) => void connections.tell(connectionId, event));
+      if (link !== undefined) connections.open(link, tell);
+    },
+    abandon: (connectionId) => connections.abandon(connectionId),
+    inspect: sources.inspect,
+  });
 
   const root = createActor(
     daemonMachine.provide({
       actors: {
-        connection: connectionWith({ ...sources, connections }),
+        connections: supervisor,
         service: serviceMachine.provide({ actors: { run: runService(services) } }),
       },
       actions: {
         log: (_, { line }) => logger.log(line.level, line.code, line.message, line.details),
-        admit: (_, { connectionId }) => {
-          const toMachine = (event: ConnectionEvent): void => tell(connectionId, event);
-          const link = offers.get(connectionId)?.admit(toMachine);
-          if (link !== undefined) connections.open(link, toMachine);
+        turnAway: (_, { connectionId, remoteAddress, refusal }) => {
+          const { level, code, message, details, userMessage } = refusal;
+          logger.log(level, code, message, { remoteAddress, ...details });
+          offers.get(connectionId)?.turnAway(userMessage);
         },
-        turnAway: (_, { connectionId }) => offers.get(connectionId)?.turnAway(),
-        abandon: (_, { connectionId }) => connections.abandon(connectionId),
       },
     }),
     {

@@ -6,7 +6,7 @@ import type { WebSocket } from "ws";
 import type { Logger } from "../log/logger.ts";
 import type { ClientMessage, ServerMessage } from "./format.ts";
 import type { Recorder } from "./recorder.ts";
-import { introduction, statelyEvent } from "./stately.ts";
+import { introduction, type ParentOf, statelyEvent } from "./stately.ts";
 import { traceJson } from "./traces.ts";
 import type { Owner } from "./watched.ts";
 
@@ -72,6 +72,7 @@ export class Clients {
   addStately(socket: WebSocket, remoteAddress: string): void {
     const send = this.#senderTo(socket, remoteAddress);
     const { recorder } = this.#options;
+    const parentOf: ParentOf = (ref) => recorder.parentOf(ref);
     const known = new WeakSet<object>();
     const waiting = [...recorder.liveActors()].reverse();
     const unlisten = recorder.listen((event) => {
@@ -80,9 +81,9 @@ export class Clients {
       if (!known.has(event.actorRef)) {
         if (event.type !== "@xstate.event" || event.event.type !== "xstate.init") return;
         known.add(event.actorRef);
-        send(JSON.stringify(introduction(event.actorRef as Parameters<typeof introduction>[0])));
+        send(JSON.stringify(introduction(event.actorRef as Parameters<ParentOf>[0], parentOf)));
       }
-      const told = statelyEvent(event);
+      const told = statelyEvent(event, parentOf);
       if (told !== undefined) send(JSON.stringify(told));
     });
     socket.once("close", unlisten);
@@ -92,7 +93,7 @@ export class Clients {
         if (ref === undefined) return;
         if (known.has(ref) || ref.getSnapshot().status !== "active") continue;
         known.add(ref);
-        const text = JSON.stringify(introduction(ref));
+        const text = JSON.stringify(introduction(ref, parentOf));
         if (socket.bufferedAmount > PACE_BYTES) return socket.send(text, () => introduceMore());
         send(text);
       }

@@ -34,11 +34,19 @@ type MachineActor = WatchedActor & { readonly machine: string };
 
 /** Actions by which a user is told why something was refused. */
 const TELLING: ReadonlySet<string> = new Set(["showBanner", "showFailure", "disconnect"]);
+/** Clients that never became connections. */
+const TURNED_AWAY: ReadonlySet<string> = new Set([
+  "SSH_STARTUPS_EXCEEDED",
+  "SSH_STARTING_UP",
+  "SSH_SHUTTING_DOWN",
+]);
 
 export class Recorder {
   readonly traces: Traces;
   readonly #counts = new Counts();
   readonly #actors = new WeakMap<object, WatchedActor>();
+  /** The daemon's own actor, once there is one. */
+  #root: AnyActor | undefined;
   readonly #listeners = new Set<(event: InspectionEvent) => void>();
 
   constructor(limits: HistoryLimits) {
@@ -72,7 +80,7 @@ export class Recorder {
     const { connectionId, remoteAddr: _, ...rest } = details;
     const owner =
       typeof connectionId === "string" ? this.traces.ofConnection(connectionId) : this.traces.daemon;
-    if (code === "SSH_STARTUPS_EXCEEDED") this.#counts.refused({ code, message }, "");
+    if (owner === this.traces.daemon && TURNED_AWAY.has(code)) this.#counts.refused({ code, message }, "");
     if (owner === undefined) return;
     this.traces.push(owner, {
       type: "log",
@@ -93,6 +101,12 @@ export class Recorder {
   /** The actors there are, parents before their children. */
   liveActors(): readonly AnyActor[] {
     return this.traces.live().flatMap(({ actors }) => [...actors]);
+  }
+
+  /** The actor above another: above a connection, which is the root of a system of its own, is the daemon. */
+  parentOf(ref: AnyActor): AnyActor | undefined {
+    if (ref._parent !== undefined) return ref._parent as AnyActor;
+    return ref === this.#root ? undefined : this.#root;
   }
 
   /** The connection of an actor; undefined for the daemon and its services. */
@@ -140,8 +154,11 @@ export class Recorder {
   }
 
   #ownerFor(ref: AnyActor, machine: string | undefined, parent: WatchedActor | undefined): Owner {
-    if (parent === undefined) return this.traces.daemon;
-    if (machine !== "connection" || parent.owner !== this.traces.daemon) return parent.owner;
+    if (parent !== undefined) return parent.owner;
+    if (machine !== "connection") {
+      this.#root = ref;
+      return this.traces.daemon;
+    }
     const { remoteAddress = "" } = (ref.options.input ?? {}) as { readonly remoteAddress?: string };
     return this.traces.begin(ref.id, remoteAddress);
   }
@@ -150,6 +167,7 @@ export class Recorder {
     const sender = source === undefined ? undefined : this.#actors.get(source);
     // An actor whose action threw ends without another word of its own.
     if (sender !== undefined && event.type.startsWith("xstate.error.actor.")) this.#crashed(source, sender);
+    if (event.type === "connection.crashed") this.#connectionCrashed(event);
     const receiver = this.#actors.get(target);
     if (receiver === undefined || !isMachine(receiver) || receiver.status !== "active") return;
     if (event.type === "connection.admitted") this.#admitted(event);
@@ -161,6 +179,13 @@ export class Recorder {
     this.#counts.loggedIn();
     const owner = "connectionId" in event ? this.traces.ofConnection(String(event.connectionId)) : undefined;
     if (owner?.connection !== undefined) this.traces.update(owner.connection, { loggedIn: true });
+  }
+
+  #connectionCrashed(event: object): void {
+    const owner = "connectionId" in event ? this.traces.ofConnection(String(event.connectionId)) : undefined;
+    const [root] = owner?.actors ?? [];
+    const watched = root === undefined ? undefined : this.#actors.get(root);
+    if (watched !== undefined) this.#crashed(root, watched);
   }
 
   #acted(ref: object, { type, params }: { readonly type: string; readonly params: unknown }): void {

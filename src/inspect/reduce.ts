@@ -85,6 +85,7 @@ const events: EventOf<BerthEvent> = {
   "connection.offered": ({ connectionId, remoteAddress }) => ({ connectionId, remoteAddress }),
   "connection.admitted": ({ connectionId }) => ({ connectionId }),
   "connection.ended": ({ connectionId }) => ({ connectionId }),
+  "connection.crashed": ({ connectionId, error }) => ({ connectionId, ...codeOf(refusalOf(error)) }),
   "stop.requested": nothing,
   "handshake.completed": ({ clientVersion, algorithms }) => ({
     clientVersion: cut(clientVersion),
@@ -172,7 +173,7 @@ interface Contexts {
   readonly failures?: number;
   readonly crashes?: number;
   readonly channel?: number;
-  readonly connections?: readonly string[];
+  readonly connections?: number;
 }
 
 /** Of the connection machine and of `authentication`, which knows first who tries to log in. */
@@ -187,7 +188,7 @@ export const reduceConnection = (context: Contexts): ConnectionSeen => {
 };
 
 const contexts: Readonly<Record<string, (context: Contexts) => Fields>> = {
-  daemon: ({ connections = [] }) => ({ connections: connections.length }),
+  daemon: ({ connections = 0 }) => ({ connections }),
   service: ({ crashes = 0 }) => ({ crashes }),
   connection: (context) => ({ ...reduceConnection(context) }),
   authentication: ({ failures = 0, attempt }) => ({

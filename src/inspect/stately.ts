@@ -42,30 +42,33 @@ interface StatelySnapshot {
   readonly context?: object;
 }
 
+/** The actor above another; undefined for the one above all. */
+export type ParentOf = (ref: AnyActor) => AnyActor | undefined;
+
 /** An actor as it is now. */
-export const introduction = (ref: AnyActor): StatelyEvent => ({
-  ...base(rootOf(ref), ref.sessionId),
+export const introduction = (ref: AnyActor, parentOf: ParentOf): StatelyEvent => ({
+  ...base(ref, parentOf),
   type: "@xstate.actor",
   name: ref.id,
   definition: definitionOf(ref),
-  parentId: ref._parent?.sessionId,
+  parentId: parentOf(ref)?.sessionId,
   snapshot: seen(ref, ref.getSnapshot()),
 });
 
 /** What XState told, in Stately's words; undefined for what the format has no word for. */
-export const statelyEvent = (event: InspectionEvent): StatelyEvent | undefined => {
+export const statelyEvent = (event: InspectionEvent, parentOf: ParentOf): StatelyEvent | undefined => {
   const ref = event.actorRef as AnyActor;
   switch (event.type) {
     case "@xstate.event":
       return {
-        ...base(event.rootId, ref.sessionId),
+        ...base(ref, parentOf),
         type: event.type,
         event: reduceEvent(event.event),
         sourceId: event.sourceRef?.sessionId,
       };
     case "@xstate.snapshot":
       return {
-        ...base(event.rootId, ref.sessionId),
+        ...base(ref, parentOf),
         type: event.type,
         event: reduceEvent(event.event),
         snapshot: seen(ref, event.snapshot),
@@ -75,16 +78,18 @@ export const statelyEvent = (event: InspectionEvent): StatelyEvent | undefined =
   }
 };
 
-const base = (rootId: string, sessionId: string): StatelyBase => ({
-  rootId,
-  sessionId,
+const base = (ref: AnyActor, parentOf: ParentOf): StatelyBase => ({
+  rootId: rootOf(ref, parentOf).sessionId,
+  sessionId: ref.sessionId,
   createdAt: String(Date.now()),
   id: "",
   _version: FORMAT_VERSION,
 });
 
-const rootOf = (ref: AnyActor): string =>
-  ref._parent === undefined ? ref.sessionId : rootOf(ref._parent as AnyActor);
+const rootOf = (ref: AnyActor, parentOf: ParentOf): AnyActor => {
+  const parent = parentOf(ref);
+  return parent === undefined ? ref : rootOf(parent, parentOf);
+};
 
 /** Sources' snapshots hold what they were given and what they found: nothing of it is told. */
 const seen = ({ logic }: AnyActor, snapshot: { readonly status: string } | undefined): StatelySnapshot => {

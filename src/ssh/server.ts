@@ -20,8 +20,6 @@ const TCP_KEEP_ALIVE_MILLIS = 60_000;
 const BACKLOG = 1024;
 /** How many ports are tried when the first is taken and the next free one will do. */
 const MOST_PORTS = 100;
-/** As OpenSSH's server says it. */
-const TURNED_AWAY = "Exceeded MaxStartups\r\n";
 
 export class ListenFailed extends failure(
   "ListenFailed",
@@ -39,7 +37,7 @@ export interface SocketOffer {
   /** Begins to speak SSH. Events come later than this returns, until `peer.disconnected` or `peer.failed`. */
   readonly admit: (send: (event: ConnectionEvent) => void) => Link;
   /** Closes the socket with a line of text. */
-  readonly turnAway: () => void;
+  readonly turnAway: (text: string) => void;
 }
 
 export interface SshServerOptions {
@@ -125,10 +123,10 @@ const offer = (
       socket.setKeepAlive(true, TCP_KEEP_ALIVE_MILLIS);
       return new SshConnection(socket, addresses, settings, send);
     },
-    turnAway: () => {
+    turnAway: (text) => {
       isAnswered = true;
       socket.on("error", () => socket.destroy());
-      socket.end(TURNED_AWAY, () => socket.destroy());
+      socket.end(`${text}\r\n`, () => socket.destroy());
     },
   });
   if (!isAnswered) socket.destroy();

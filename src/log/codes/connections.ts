@@ -36,6 +36,7 @@ export const ssh = area(
     SSH_KEX_COMPLETED: "A client and the server have agreed on keys and ciphers.",
     SSH_LOGIN_GRACE_EXPIRED: "A client was not logged in within ssh.loginGraceTime.",
     SSH_STARTUPS_EXCEEDED: "A connection was turned away because too many others have not logged in yet.",
+    SSH_STARTING_UP: "A connection was turned away because the daemon is still starting.",
     SSH_ACCEPT_FAILED: "A client could not be accepted, usually because too many files are open.",
     SSH_SHUTTING_DOWN: "A connection was refused or ended because the daemon is stopping.",
     SSH_RELEASE_FAILED: "What a connection had used was not given back in time.",

@@ -1,6 +1,6 @@
 import { Redacted } from "effect";
 import { describe, expect, it } from "vitest";
-import { createActor, type ErrorActorEvent, fromPromise, setup, spawnChild, waitFor } from "xstate";
+import { createActor, fromCallback, fromPromise, setup, waitFor } from "xstate";
 import type { Refusal } from "../../../machines/facts.ts";
 import type { Row, StepLine, Trace } from "../../../src/inspect/format.ts";
 import { Recorder } from "../../../src/inspect/recorder.ts";
@@ -56,15 +56,18 @@ const connectionMachine = setup({
   },
 });
 
+type Crashed = { readonly type: "connection.crashed"; readonly connectionId: string };
+
+/** The supervisor tells of the ends of connections, as src/connection-supervisor.ts does. */
 const daemonMachine = setup({
-  types: { events: {} as { type: "open"; id: string } | ErrorActorEvent },
-  actors: { connection: connectionMachine },
+  types: { events: {} as Crashed },
+  actors: {
+    connections: fromCallback<Crashed>(({ receive, sendBack }) => receive((crashed) => sendBack(crashed))),
+  },
 }).createMachine({
   id: "daemon",
-  on: {
-    open: { actions: spawnChild("connection", { id: ({ event }) => event.id }) },
-    "xstate.error.actor.*": {},
-  },
+  invoke: { id: "connections", src: "connections" },
+  on: { "connection.crashed": {} },
 });
 
 const daemon = (limits: Partial<HistoryLimits> = {}) => {
@@ -72,10 +75,10 @@ const daemon = (limits: Partial<HistoryLimits> = {}) => {
   const root = createActor(daemonMachine, { inspect: recorder.observe });
   root.start();
   const open = (id: string) => {
-    root.send({ type: "open", id });
-    const actor = root.getSnapshot().children[id];
-    if (actor === undefined) throw new Error(`${id} was not opened`);
-    return actor;
+    const actor = createActor(connectionMachine, { id, inspect: recorder.observe });
+    const crashed = { type: "connection.crashed", connectionId: id } as const;
+    actor.subscribe({ error: () => root.getSnapshot().children.connections?.send(crashed) });
+    return actor.start();
   };
   const traceOf = (reference: string): Trace => {
     const owner = recorder.traces.find(reference);

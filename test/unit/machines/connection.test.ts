@@ -1,6 +1,6 @@
 /** What a connection and a session make of every event in every state: they go on or end, and no actor breaks. */
 import { describe, expect, it } from "vitest";
-import { type AnyActorRef, assign, createActor, fromCallback, fromPromise, setup, waitFor } from "xstate";
+import { type AnyActorRef, assign, createActor, fromCallback, fromPromise, waitFor } from "xstate";
 import { authenticationMachine } from "../../../machines/authentication.ts";
 import { connectionMachine } from "../../../machines/connection.ts";
 import type { ConnectionEvent } from "../../../machines/connection-facts.ts";
@@ -82,27 +82,20 @@ const connect = (until: Patience) => {
       disconnect: (_, { text }) => void said.push(text),
     },
   });
-  const parent = setup({ actors: { connection } }).createMachine({
-    invoke: {
-      id: "connection",
-      src: "connection",
-      input: {
-        connectionId: "c1",
-        remoteAddress: "127.0.0.1:1",
-        methods: ["password"],
-        kerberosMethods: [],
-        attemptLimit: 6,
-        authorizes: true,
-        loginGraceMillis: 60_000,
-        interactiveGraceMillis: 60_000,
-        closeTimeoutMillis: 60_000,
-        releaseTimeoutMillis: 60_000,
-      },
+  const actor = createActor(connection, {
+    input: {
+      connectionId: "c1",
+      remoteAddress: "127.0.0.1:1",
+      methods: ["password"],
+      kerberosMethods: [],
+      attemptLimit: 6,
+      authorizes: true,
+      loginGraceMillis: 60_000,
+      interactiveGraceMillis: 60_000,
+      closeTimeoutMillis: 60_000,
+      releaseTimeoutMillis: 60_000,
     },
-  });
-  const root = createActor(parent).start();
-  const actor = root.getSnapshot().children.connection;
-  if (actor === undefined) throw new Error("there is no connection");
+  }).start();
   return { actor, logged, said };
 };
 

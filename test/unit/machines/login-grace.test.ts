@@ -1,6 +1,6 @@
 /** How long a login may take: what clients do by themselves has one limit, people with a browser another. */
 import { describe, expect, it } from "vitest";
-import { createActor, fromPromise, SimulatedClock, setup } from "xstate";
+import { createActor, fromPromise, SimulatedClock } from "xstate";
 import { authenticationMachine } from "../../../machines/authentication.ts";
 import { connectionMachine } from "../../../machines/connection.ts";
 import type { Attempt, Identity } from "../../../machines/facts.ts";
@@ -36,27 +36,21 @@ const connect = () => {
     actors: { authentication, release: fromPromise(async () => {}) },
     actions: { log, disconnect: (_, { text }) => void logged.push(text) },
   });
-  const parent = setup({ actors: { connection } }).createMachine({
-    invoke: {
-      id: "connection",
-      src: "connection",
-      input: {
-        connectionId: "c1",
-        remoteAddress: "127.0.0.1:1",
-        methods: ["keyboard-interactive", "password"],
-        kerberosMethods: [],
-        attemptLimit: 6,
-        authorizes: false,
-        loginGraceMillis: MINUTE,
-        interactiveGraceMillis: 5 * MINUTE,
-        closeTimeoutMillis: MINUTE,
-        releaseTimeoutMillis: MINUTE,
-      },
+  const actor = createActor(connection, {
+    clock,
+    input: {
+      connectionId: "c1",
+      remoteAddress: "127.0.0.1:1",
+      methods: ["keyboard-interactive", "password"],
+      kerberosMethods: [],
+      attemptLimit: 6,
+      authorizes: false,
+      loginGraceMillis: MINUTE,
+      interactiveGraceMillis: 5 * MINUTE,
+      closeTimeoutMillis: MINUTE,
+      releaseTimeoutMillis: MINUTE,
     },
-  });
-  const root = createActor(parent, { clock }).start();
-  const actor = root.getSnapshot().children.connection;
-  if (actor === undefined) throw new Error("there is no connection");
+  }).start();
   actor.send({ type: "handshake.completed", clientVersion: "SSH-2.0-test", algorithms: "" });
   const request = (credential: typeof login.credential | ReturnType<typeof passwordOf>) =>
     actor.send({

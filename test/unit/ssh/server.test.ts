@@ -17,7 +17,7 @@ const listen = async (address: string, options: Partial<SshServerOptions> = {}) 
     config: Schema.decodeUnknownSync(Ssh)({ listen: address }),
     hostKeys: [newHostKey()],
     logger: memoryLogger().logger,
-    onSocket: ({ turnAway }) => turnAway(),
+    onSocket: ({ turnAway }) => turnAway("No."),
     ...options,
   });
   const close = () => Effect.runPromise(Scope.close(scope, Exit.void));
@@ -68,7 +68,7 @@ describe("listening", () => {
       config: { listen: "[::]:0" },
       onSocket: (offer) => {
         offers.push(offer);
-        offer.turnAway();
+        offer.turnAway("No.");
       },
     });
     for (const host of ["127.0.0.1", "::1"]) await everything(await rawSocket({ ...server, host }));
@@ -101,10 +101,10 @@ describe("listening", () => {
 
 describe("offers", () => {
   test("a client that is turned away reads a line", async () => {
-    const server = await serve({ onSocket: ({ turnAway }) => turnAway() });
+    const server = await serve({ onSocket: ({ turnAway }) => turnAway("No.") });
     const socket = await rawSocket(server);
     socket.on("data", () => {});
-    expect((await everything(socket)).toString()).toBe("Exceeded MaxStartups\r\n");
+    expect((await everything(socket)).toString()).toBe("No.\r\n");
   });
 
   test("one that nobody answers is closed", async () => {
@@ -113,7 +113,7 @@ describe("offers", () => {
   });
 
   test("clients that are turned away while they hang up do no harm", async () => {
-    const server = await serve({ onSocket: ({ turnAway }) => turnAway() });
+    const server = await serve({ onSocket: ({ turnAway }) => turnAway("No.") });
     for (let count = 0; count < 50; count++) (await rawSocket(server)).resetAndDestroy();
     expect((await everything(await rawSocket(server))).length).toBeGreaterThan(0);
   });
