@@ -53,6 +53,17 @@ export class ClusterAccess {
     return new ClusterAccess(() => kubeConfig, connection.path, connection.bearerTokenFile);
   }
 
+  /** The core API's URL, such as `https://10.0.0.1:6443/api`. @throws ConfigError when a kubeconfig file can't be read. */
+  get server(): string {
+    const cluster = this.#load().getCurrentCluster();
+    if (cluster === null) throw noCluster;
+    return this.#urlOf(cluster.server);
+  }
+
+  #urlOf(server: string): string {
+    return `${server.replace(/\/+$/, "")}/${this.#path.replace(/^\/+|\/+$/g, "")}`;
+  }
+
   /** @throws ConfigError when a file can't be read. */
   async request(): Promise<RequestAccess> {
     try {
@@ -76,7 +87,7 @@ export class ClusterAccess {
       headers.Authorization = `Bearer ${readFileSync(this.#tokenFile, "utf8").trim()}`;
     }
     return {
-      url: `${cluster.server.replace(/\/+$/, "")}/${this.#path.replace(/^\/+|\/+$/g, "")}`,
+      url: this.#urlOf(cluster.server),
       agent: this.#agentFor(cluster.server, cluster.proxyUrl !== undefined, options),
       headers,
     };

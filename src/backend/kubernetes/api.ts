@@ -25,6 +25,8 @@ export interface Preconditions {
 export type Annotations = Readonly<Record<string, string | null>>;
 
 export interface PodApi {
+  /** The API server's clock, as its last answer told it: all daemons go by it. */
+  readonly now: () => Date;
   readonly get: (namespace: string, name: string) => Effect.Effect<V1Pod, CallFailure>;
   readonly list: (namespace: string, labelSelector: string) => Effect.Effect<V1PodList, CallFailure>;
   /** `manifest` is sent as it is. */
@@ -57,6 +59,7 @@ export interface ApiParts {
 const NOTABLE_WAIT_MILLIS = 1000;
 
 export const podApi = ({ access, throttle, timeout, logger }: ApiParts): PodApi => {
+  let aheadMillis = 0;
   const call = <A>(
     asked: ApiCall,
     { method, path, body, contentType }: Request,
@@ -70,7 +73,7 @@ export const podApi = ({ access, throttle, timeout, logger }: ApiParts): PodApi 
         });
       }
       const server = yield* requestAccess(access);
-      const { status, answer } = yield* Effect.tryPromise({
+      const { status, answer, date } = yield* Effect.tryPromise({
         try: (signal) =>
           exchange(server, { method, path, body, contentType }, [
             signal,
@@ -78,6 +81,7 @@ export const podApi = ({ access, throttle, timeout, logger }: ApiParts): PodApi 
           ]),
         catch: (error) => failureOfSilence(asked, error),
       });
+      if (date !== undefined) aheadMillis = notably(date - Date.now());
       if (status >= 300) return yield* Effect.fail(failureOfAnswer(asked, status, answer));
       return yield* Effect.try({
         try: () => JSON.parse(answer) as A,
@@ -86,6 +90,7 @@ export const podApi = ({ access, throttle, timeout, logger }: ApiParts): PodApi 
     });
 
   return {
+    now: () => new Date(Date.now() + aheadMillis),
     get: (namespace, name) =>
       call(
         { verb: "get", resource: "pods", namespace, name },
@@ -137,6 +142,16 @@ interface Request {
   readonly contentType?: string | undefined;
 }
 
+interface Answer {
+  readonly status: number;
+  readonly answer: string;
+  /** When the server answered by its own clock, in milliseconds since 1970, whole seconds. */
+  readonly date: number | undefined;
+}
+
+/** What answers are late by, and the parts of seconds that they leave out, are no difference between two clocks. */
+const notably = (aheadMillis: number): number => (Math.abs(aheadMillis) < 2000 ? 0 : aheadMillis);
+
 /** Path of a namespace's pods after the core API's URL. */
 export const podsPath = (namespace: string): string => `/v1/namespaces/${encodeURIComponent(namespace)}/pods`;
 
@@ -147,7 +162,7 @@ const exchange = (
   server: RequestAccess,
   { method, path, body, contentType = "application/json" }: Request,
   limits: AbortSignal[],
-): Promise<{ readonly status: number; readonly answer: string }> =>
+): Promise<Answer> =>
   new Promise((resolve, reject) => {
     const content = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     const request = openRequest(server, path, {
@@ -160,7 +175,16 @@ const exchange = (
     });
     request.on("error", reject);
     request.once("response", (response) => {
-      text(response).then((answer) => resolve({ status: response.statusCode ?? 0, answer }), reject);
+      const date = Date.parse(response.headers.date ?? "");
+      text(response).then(
+        (answer) =>
+          resolve({
+            status: response.statusCode ?? 0,
+            answer,
+            date: Number.isNaN(date) ? undefined : date,
+          }),
+        reject,
+      );
     });
     request.end(content);
   });

@@ -35,8 +35,8 @@ export const startKubernetes = (
         name: pod.metadata.name,
       });
     }
-    const { housekeeping } = yield* clusters.get(kubernetes);
-    if (pod.mode !== "persistent" || pod.createMissingPods) housekeeping(pod.metadata.namespace);
+    const { housekeeping } = yield* Scope.provide(clusters.open(kubernetes), clusters.background);
+    if (pod.mode !== "persistent" || pod.createMissingPods) housekeeping(pod.metadata.namespace).stay();
   });
 
 /** What `kubernetesMachine.provide` takes. */

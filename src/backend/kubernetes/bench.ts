@@ -6,8 +6,13 @@ import type { Kubernetes } from "../../config/sections/kubernetes.ts";
 import type { Failure } from "../../failure.ts";
 import type { ConnectionResources } from "../backend.ts";
 import type { KnownCluster, KubernetesClusters } from "./clusters.ts";
+import type { Entrant } from "./occupancy.ts";
 
-export interface Bench extends KnownCluster {
+export interface Bench {
+  /** How this connection reaches its pods. */
+  readonly known: KnownCluster;
+  readonly cluster: KnownCluster["cluster"];
+  readonly housekeeping: KnownCluster["housekeeping"];
   readonly clusters: KubernetesClusters;
   readonly kubernetes: Kubernetes;
   readonly identity: Identity;
@@ -16,6 +21,13 @@ export interface Bench extends KnownCluster {
   readonly pods: Map<string, V1Pod>;
 }
 
+/** The connection as it comes into a persistent pod. */
+export const entrantOf = ({ known, kubernetes, identity }: Bench): Entrant => ({
+  known,
+  settings: kubernetes.pod,
+  authenticatedUsername: identity.authenticatedUsername,
+});
+
 export interface KubernetesBackendDependencies {
   readonly clusters: KubernetesClusters;
   readonly resources: (connectionId: string) => ConnectionResources;
@@ -23,27 +35,32 @@ export interface KubernetesBackendDependencies {
 
 export type Workshop = (provisioning: Provisioning) => Effect.Effect<Bench, Failure>;
 
+/** What a connection keeps from its first step to its end. */
+interface Kept {
+  readonly known: KnownCluster;
+  readonly pods: Map<string, V1Pod>;
+}
+
 export const workshop = ({ clusters, resources }: KubernetesBackendDependencies): Workshop => {
-  const met = new Map<string, Map<string, V1Pod>>();
-  const podsOf = ({ connectionId, scope }: ConnectionResources) =>
-    Effect.suspend(() => {
-      const known = met.get(connectionId);
-      if (known !== undefined) return Effect.succeed(known);
-      const pods = new Map<string, V1Pod>();
-      met.set(connectionId, pods);
-      return Effect.as(
-        Scope.addFinalizer(
-          scope,
-          Effect.sync(() => met.delete(connectionId)),
-        ),
-        pods,
+  const kept = new Map<string, Kept>();
+  const keep = ({ connectionId }: ConnectionResources, kubernetes: Kubernetes) =>
+    Effect.gen(function* () {
+      const known = yield* clusters.open(kubernetes);
+      // Another step may have been faster while the client was being loaded.
+      return yield* Effect.acquireRelease(
+        Effect.sync(() => {
+          const made: Kept = kept.get(connectionId) ?? { known, pods: new Map() };
+          kept.set(connectionId, made);
+          return made;
+        }),
+        () => Effect.sync(() => kept.delete(connectionId)),
       );
     });
   return ({ connectionId, identity, settings: { kubernetes } }) =>
     Effect.gen(function* () {
       const connection = resources(connectionId);
-      const known = yield* clusters.get(kubernetes);
-      const pods = yield* podsOf(connection);
-      return { ...known, clusters, kubernetes, identity, connection, pods };
+      const { known, pods } =
+        kept.get(connectionId) ?? (yield* Scope.provide(keep(connection, kubernetes), connection.scope));
+      return { ...known, known, clusters, kubernetes, identity, connection, pods };
     });
 };

@@ -11,7 +11,7 @@ import { type Channels, type ChannelsRequest, openChannels } from "./channels.ts
 import type { ConfigError } from "./failures.ts";
 import { PodWatches } from "./pod-watch.ts";
 import { openRequest, requestAccess } from "./request.ts";
-import { Throttle } from "./throttle.ts";
+import type { Throttle, Throttles } from "./throttle.ts";
 
 /** Where programs run. */
 export interface ContainerAddress {
@@ -35,27 +35,31 @@ export interface StreamRequest {
 const LIVENESS_MILLIS = 2000;
 
 export class Cluster {
+  /** The core API's URL: where the pods are that it tells of. */
+  readonly server: string;
   readonly api: PodApi;
   readonly watches: PodWatches;
   /** Images by id in which something was looked for and not found: a shell, the guest agent. */
   readonly lacks = { shell: new Set<string>(), agent: new Set<string>() };
   readonly #access: ClusterAccess;
 
-  private constructor(
-    access: ClusterAccess,
-    connection: KubernetesConnection,
-    timeout: Duration.Duration,
-    logger: Logger,
-  ) {
+  private constructor(access: ClusterAccess, throttle: Throttle, timeout: Duration.Duration, logger: Logger) {
     this.#access = access;
-    const throttle = new Throttle(connection.qps, connection.burst);
+    this.server = access.server;
     this.api = podApi({ access, throttle, timeout, logger });
     this.watches = new PodWatches({ access, api: this.api, timeout }, logger);
   }
 
   /** @throws ConfigError when the credentials can't be read. */
-  static at(connection: KubernetesConnection, timeout: Duration.Duration, logger: Logger): Cluster {
-    return new Cluster(ClusterAccess.from(connection), connection, timeout, logger);
+  static at(
+    connection: KubernetesConnection,
+    timeout: Duration.Duration,
+    logger: Logger,
+    throttles: Throttles,
+  ): Cluster {
+    const access = ClusterAccess.from(connection);
+    const throttle = throttles.of(access.server, connection.qps, connection.burst);
+    return new Cluster(access, throttle, timeout, logger);
   }
 
   /** Opens exec or attach; closing the scope closes the connection and leaves the program to itself. */

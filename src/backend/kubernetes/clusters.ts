@@ -10,14 +10,18 @@ import { Housekeeping } from "./housekeeping.ts";
 import type { InstanceMark } from "./marks.ts";
 import { Occupancy } from "./occupancy.ts";
 import { Presence } from "./presence.ts";
+import { Throttles } from "./throttle.ts";
 import { Witness } from "./witness.ts";
 
+/** An API server, and how it is reached. */
 export interface KnownCluster {
   readonly cluster: Cluster;
-  readonly presence: Presence;
-  readonly occupancy: Occupancy;
-  /** The one that looks after a namespace; the first call starts it. */
+  /** The one that looks after a namespace of the API server's, whoever else reaches it; a call starts it. */
   readonly housekeeping: (namespace: string) => Housekeeping;
+}
+
+interface Known extends KnownCluster {
+  users: number;
 }
 
 export class KubernetesClusters {
@@ -25,31 +29,57 @@ export class KubernetesClusters {
   readonly logger: Logger;
   /** The daemon's: for what outlives connections. */
   readonly background: Scope.Scope;
+  readonly presence = new Presence();
+  readonly occupancy: Occupancy;
   readonly #here: Instance["whereabouts"];
-  readonly #known = new Map<string, KnownCluster>();
+  readonly #throttles = new Throttles();
+  /** By configuration, in the order of their last use. */
+  readonly #known = new Map<string, Known>();
+  /** By API server and namespace. */
+  readonly #housekeepers = new Map<string, Housekeeping>();
+  /** What housekeepers have told of missing permissions. */
+  readonly #told = new Set<string>();
   /** Authenticated users by pod, for the isolation warning. */
   readonly #users = new Map<string, string>();
 
   constructor({ id, whereabouts }: Instance, logger: Logger, background: Scope.Scope) {
     this.instance = { id, whereabouts: whereabouts === undefined ? "" : encodeWhereabouts(whereabouts) };
+    this.occupancy = new Occupancy(this.presence, this.instance, logger);
     this.#here = whereabouts;
     this.logger = logger;
     this.background = background;
   }
 
-  /** The cluster of this configuration: the same one for the same. */
-  get({ connection, timeouts }: Kubernetes): Effect.Effect<KnownCluster, ConfigError> {
-    return Effect.suspend(() => {
-      const key = keyOf(connection, timeouts.http);
+  /** The cluster of this configuration, the same one for the same, at least until the scope closes. */
+  open({ connection, timeouts }: Kubernetes): Effect.Effect<KnownCluster, ConfigError, Scope.Scope> {
+    const key = keyOf(connection, timeouts.http);
+    const get = Effect.suspend(() => {
       const known = this.#known.get(key);
       if (known !== undefined) return Effect.succeed(known);
-      return Effect.map(openCluster(connection, timeouts.http, this.logger), (cluster) => {
+      return Effect.map(
+        this.#openCluster(connection, timeouts.http),
         // Another connection may have been faster while the client was being loaded.
-        const opened = this.#known.get(key) ?? this.#know(cluster);
-        this.#known.set(key, opened);
-        return opened;
-      });
+        (cluster) => this.#known.get(key) ?? this.#know(cluster),
+      );
     });
+    const take = Effect.map(get, (known) => {
+      known.users += 1;
+      this.#known.set(key, known);
+      return known;
+    });
+    return Effect.acquireRelease(take, (known) =>
+      Effect.sync(() => {
+        known.users -= 1;
+        this.#known.delete(key);
+        this.#known.set(key, known);
+        this.#forgetUnused();
+      }),
+    );
+  }
+
+  /** How many configurations are kept, and how many namespaces are looked after. */
+  get kept(): { readonly configurations: number; readonly namespaces: number } {
+    return { configurations: this.#known.size, namespaces: this.#housekeepers.size };
   }
 
   /** The first user seen in a pod, when that is somebody else. */
@@ -62,58 +92,70 @@ export class KubernetesClusters {
     return first === username ? undefined : first;
   }
 
-  #know(cluster: Cluster): KnownCluster {
-    const { api } = cluster;
-    const { instance, logger, background } = this;
-    const presence = new Presence();
-    const housekeepers = new Map<string, Housekeeping>();
-    const housekeeping = (namespace: string): Housekeeping => {
-      const known = housekeepers.get(namespace);
-      if (known !== undefined) return known;
-      const started = new Housekeeping({
-        api,
-        namespace,
-        instance,
-        presence,
-        witness: new Witness(this.#here),
-        logger,
-      });
-      housekeepers.set(namespace, started);
-      Effect.runFork(Effect.forkIn(started.run, background));
-      return started;
-    };
-    const occupancy = new Occupancy(api, presence, instance, logger, ({ namespace }) =>
-      housekeeping(namespace).wake(),
+  #know(cluster: Cluster): Known {
+    return { cluster, housekeeping: (namespace) => this.#housekeeping(cluster, namespace), users: 0 };
+  }
+
+  #forgetUnused(): void {
+    const unused = [...this.#known].filter(([, { users }]) => users === 0);
+    for (const [key] of unused.slice(0, -KEPT_UNUSED)) this.#known.delete(key);
+  }
+
+  #housekeeping({ server, api }: Cluster, namespace: string): Housekeeping {
+    const key = JSON.stringify([server, namespace]);
+    const running = this.#housekeepers.get(key);
+    if (running !== undefined) {
+      running.goBy(api);
+      return running;
+    }
+    const { instance, logger, presence } = this;
+    const witness = new Witness(this.#here);
+    const started = new Housekeeping(
+      { server, namespace, instance, presence, witness, logger, told: this.#told },
+      api,
     );
-    return { cluster, presence, occupancy, housekeeping };
+    this.#housekeepers.set(key, started);
+    Effect.runFork(
+      Effect.forkIn(
+        started.run(() => this.#housekeepers.delete(key)),
+        this.background,
+      ),
+    );
+    return started;
+  }
+
+  /** The client library takes long to load and much memory: only who uses Kubernetes pays for it. */
+  #openCluster(
+    connection: KubernetesConnection,
+    timeout: Duration.Duration,
+  ): Effect.Effect<Cluster, ConfigError> {
+    return Effect.tryPromise({
+      try: async () => {
+        const { Cluster } = await import("./cluster.ts");
+        return Cluster.at(connection, timeout, this.logger, this.#throttles);
+      },
+      catch: (error) =>
+        error instanceof ConfigError
+          ? error
+          : new ConfigError({
+              message: `The Kubernetes client can't be used: ${String(error)}`,
+              cause: error,
+            }),
+    });
   }
 }
 
 /** How many pods' users are remembered. */
 const REMEMBERED_PODS = 10_000;
 
+/** How many configurations that nobody uses are kept for who comes back: a token of each user's is one of its own. */
+const KEPT_UNUSED = 10;
+
 /** Opens what all connections share. Closing the scope ends what runs in the background. */
 export const openKubernetes = (logger: Logger): Effect.Effect<KubernetesClusters, never, Scope.Scope> =>
   Effect.gen(function* () {
     const instance = yield* thisInstance;
     return new KubernetesClusters(instance, logger, yield* Effect.scope);
-  });
-
-/** The client library takes long to load and much memory: only who uses Kubernetes pays for it. */
-const openCluster = (
-  connection: KubernetesConnection,
-  timeout: Duration.Duration,
-  logger: Logger,
-): Effect.Effect<Cluster, ConfigError> =>
-  Effect.tryPromise({
-    try: async () => {
-      const { Cluster } = await import("./cluster.ts");
-      return Cluster.at(connection, timeout, logger);
-    },
-    catch: (error) =>
-      error instanceof ConfigError
-        ? error
-        : new ConfigError({ message: `The Kubernetes client can't be used: ${String(error)}`, cause: error }),
   });
 
 const keyOf = (connection: KubernetesConnection, timeout: Duration.Duration): string => {

@@ -26,13 +26,19 @@ import { HEARTBEAT_MILLIS, type Witness } from "./witness.ts";
 /** How old a pod of this daemon's that nothing holds must be: its creation may not have been answered yet. */
 const ORPHAN_AGE_MILLIS = 60_000;
 
+/** On how many pods a daemon renews its mark: one of them may be left at any time, and with it all proof. */
+const RENEWED_PODS = 2;
+
 export interface HousekeepingParts {
-  readonly api: PodApi;
+  /** The API server, as `Cluster.server` names it. */
+  readonly server: string;
   readonly namespace: string;
   readonly instance: InstanceMark;
   readonly presence: Presence;
   readonly witness: Witness;
   readonly logger: Logger;
+  /** What has been told of missing permissions, by this one or one before it. */
+  readonly told: Set<string>;
 }
 
 /** What is to be done with a pod. */
@@ -40,6 +46,10 @@ export type Chore =
   | { readonly kind: "nothing"; readonly again: Date | undefined }
   | { readonly kind: "delete"; readonly reason: string; readonly preconditions: Preconditions }
   | { readonly kind: "unmark"; readonly instances: readonly string[]; readonly preconditions: Preconditions };
+
+/** Whether time alone may make something of a pod that is nothing now: its daemons may go, or its idle time pass. */
+const mayComeUp = (pod: V1Pod): boolean =>
+  modeOf(pod) !== "persistent" || usersOf(pod).size > 0 || idleDeadline(pod) !== undefined;
 
 /** What is known besides the pod itself. */
 export interface Circumstances {
@@ -81,11 +91,28 @@ export const choreFor = (pod: V1Pod, { self, now, isGone, isHeld }: Circumstance
 export class Housekeeping {
   readonly #parts: HousekeepingParts;
   readonly #bell = Latch.makeUnsafe(false);
-  readonly #refused = new Set<string>();
+  #api: PodApi;
+  /** Whether `#api` lacks a permission, or is not known to the API server any more. */
+  #isRefused = false;
+  #stays = false;
   #beatenAt = Number.NEGATIVE_INFINITY;
 
-  constructor(parts: HousekeepingParts) {
+  constructor(parts: HousekeepingParts, api: PodApi) {
     this.#parts = parts;
+    this.#api = api;
+  }
+
+  /** Another way to the API server, for when the present one is refused. */
+  goBy(api: PodApi): void {
+    if (!this.#isRefused || api === this.#api) return;
+    this.#api = api;
+    this.#isRefused = false;
+    this.wake();
+  }
+
+  /** Goes on when there is nothing to look after, too. */
+  stay(): void {
+    this.#stays = true;
   }
 
   /** Something has changed: look again now. */
@@ -103,52 +130,62 @@ export class Housekeeping {
     return this.#parts.witness.isGone(instance);
   }
 
-  /** Never ends. */
-  readonly run: Effect.Effect<never> = Effect.forever(
-    Effect.gen({ self: this }, function* () {
+  /** Calls `ended` and ends when this daemon is in no pod here and nothing is left to look after. */
+  run(ended: () => void): Effect.Effect<void> {
+    const { server, namespace, presence } = this.#parts;
+    const round = Effect.gen({ self: this }, function* () {
       this.#bell.closeUnsafe();
       yield* this.#beat();
-      const again = yield* this.#tidy();
+      const { again, isOver } = yield* this.#tidy();
+      if (isOver && !this.#stays && presence.in(server, namespace).length === 0) {
+        ended();
+        return true;
+      }
       const pauseMillis = Math.min(
         HEARTBEAT_MILLIS,
-        Math.max(0, (again?.getTime() ?? Infinity) - Date.now()),
+        Math.max(0, (again?.getTime() ?? Infinity) - this.#api.now().getTime()),
       );
       yield* Effect.raceFirst(Effect.sleep(pauseMillis), this.#bell.await);
-    }),
-  );
+      return false;
+    });
+    return Effect.asVoid(Effect.repeat(round, { until: (isOver) => isOver }));
+  }
 
-  /** Renews the mark on one of the pods that this daemon is in. */
+  /** Renews the marks on some of the pods that this daemon is in. */
   #beat(): Effect.Effect<void> {
-    const { api, namespace, instance, presence } = this.#parts;
+    const { server, namespace, instance, presence } = this.#parts;
     return Effect.gen({ self: this }, function* () {
       // Somewhat early is better than a whole round late.
       if (performance.now() - this.#beatenAt < HEARTBEAT_MILLIS / 2) return;
-      for (const { name, uid } of presence.in(namespace)) {
-        if (uid === undefined) continue;
+      let renewed = 0;
+      for (const { uid, pod, reach } of presence.in(server, namespace)) {
         this.#beatenAt = performance.now();
-        const isDone = yield* api.annotate(namespace, name, inUse(instance, new Date()), { uid }).pipe(
+        const mark = inUse(instance, reach.api.now());
+        const isThere = yield* reach.api.annotate(namespace, pod.name, mark, { uid }).pipe(
           Effect.as(true),
           Effect.catchTag("ObjectMissing", () => Effect.succeed(false)),
           Effect.catch((error) =>
             this.#report(error, "This daemon can't say that it lives").pipe(Effect.as(true)),
           ),
         );
-        if (isDone) return;
+        if (isThere) renewed += 1;
+        if (renewed === RENEWED_PODS) return;
       }
     });
   }
 
-  /** When to look again, if that is known. */
-  #tidy(): Effect.Effect<Date | undefined> {
-    const { api, namespace, instance, presence, witness } = this.#parts;
+  /** When to look again, if that is known, and whether there is nothing to look for. */
+  #tidy(): Effect.Effect<{ readonly again: Date | undefined; readonly isOver: boolean }> {
+    const { namespace, instance, presence, witness } = this.#parts;
     return Effect.gen({ self: this }, function* () {
+      const api = this.#api;
       const { items } = yield* api.list(namespace, MODE);
       yield* witness.look(items, performance.now());
       let again: Date | undefined;
       for (const pod of items) {
         const chore = choreFor(pod, {
           self: instance.id,
-          now: new Date(),
+          now: api.now(),
           isGone: (id) => witness.isGone(id),
           isHeld: presence.holds(watchedPod(pod)),
         });
@@ -156,21 +193,24 @@ export class Housekeeping {
         else if (chore.again !== undefined && (again === undefined || chore.again < again))
           again = chore.again;
       }
-      return again;
+      return { again, isOver: !items.some(mayComeUp) };
     }).pipe(
       Effect.catch((error) =>
-        Effect.as(this.#report(error, "Pods that are left over or idle can't be looked for"), undefined),
+        this.#report(error, "Pods that are left over or idle can't be looked for").pipe(
+          Effect.as({ again: undefined, isOver: this.#isRefused }),
+        ),
       ),
     );
   }
 
   #do(pod: V1Pod, chore: Exclude<Chore, { kind: "nothing" }>): Effect.Effect<void> {
-    const { api, namespace, logger } = this.#parts;
+    const { namespace, logger } = this.#parts;
+    const api = this.#api;
     const { name } = watchedPod(pod);
     const act =
       chore.kind === "unmark"
         ? Effect.asVoid(
-            api.annotate(namespace, name, leaving(chore.instances, new Date()), chore.preconditions),
+            api.annotate(namespace, name, leaving(chore.instances, api.now()), chore.preconditions),
           )
         : api.delete(namespace, name, chore.preconditions);
     return act.pipe(
@@ -191,13 +231,17 @@ export class Housekeeping {
     );
   }
 
-  /** A permission that is missing is told once. */
+  /** A refusal is told once. */
   #report(error: CallFailure, what: string): Effect.Effect<void> {
     return Effect.sync(() => {
-      const { logger, namespace } = this.#parts;
-      const isRefusal = error._tag === "PermissionDenied";
-      if (isRefusal && this.#refused.has(error.message)) return;
-      if (isRefusal) this.#refused.add(error.message);
+      const { server, namespace, logger, told } = this.#parts;
+      const isRefusal = error._tag === "PermissionDenied" || error._tag === "CredentialsRefused";
+      if (isRefusal) {
+        this.#isRefused = true;
+        const refusal = [server, namespace, what, error.details?.verb].join(" ");
+        if (told.has(refusal)) return;
+        told.add(refusal);
+      }
       logger.log(isRefusal ? "warning" : "notice", error.code, `${what}: ${error.message}`, {
         namespace,
         ...error.details,

@@ -7,7 +7,7 @@ import { Effect, Schedule, type Scope } from "effect";
 import type { PodPlan } from "../../../machines/kubernetes.ts";
 import type { Failure } from "../../failure.ts";
 import type { CallFailure } from "./api.ts";
-import type { Bench } from "./bench.ts";
+import { type Bench, entrantOf } from "./bench.ts";
 import { ApiUnavailable, PodCreateFailed } from "./failures.ts";
 import { CONNECTION_ID, isTooLongForLabel, podManifest } from "./pod-manifest.ts";
 
@@ -31,24 +31,25 @@ export const scopedPod = (
   session?: SessionProgram,
 ): Effect.Effect<Creation, Failure, Scope.Scope> =>
   Effect.gen(function* () {
-    const { presence } = bench;
+    const { cluster, clusters } = bench;
+    const { presence } = clusters;
     const { namespace, name } = plan;
     let uid: string | undefined;
     // Registered before the creation: one that is interrupted may have been carried out all the same.
     yield* Effect.acquireRelease(
-      Effect.sync(() => presence.hold({ namespace, name, uid: undefined })),
-      () =>
+      Effect.sync(() => presence.hold(cluster, { namespace, name, uid: undefined })),
+      (release) =>
         Effect.ensuring(
           removeSurely(bench, plan, () => uid),
-          Effect.sync(() => presence.release({ namespace, name })),
+          Effect.sync(release),
         ),
     );
     const creation = yield* createPod(bench, plan, session);
     if (creation.kind === "created") {
       uid = creation.pod.metadata?.uid;
       yield* Effect.acquireRelease(
-        Effect.sync(() => presence.hold({ namespace, name, uid })),
-        () => Effect.sync(() => presence.release({ namespace, name })),
+        Effect.sync(() => presence.hold(cluster, { namespace, name, uid })),
+        (release) => Effect.sync(release),
       );
       bench.housekeeping(namespace).welcome();
     }
@@ -57,17 +58,17 @@ export const scopedPod = (
 
 /** Creates a pod that stays. Until the scope closes, this connection is in it. */
 export const persistentPod = (bench: Bench, plan: PodPlan): Effect.Effect<Creation, Failure, Scope.Scope> => {
-  const { presence, occupancy, kubernetes } = bench;
+  const { cluster, clusters } = bench;
   const { namespace, name } = plan;
   return Effect.acquireUseRelease(
-    Effect.sync(() => presence.hold({ namespace, name, uid: undefined })),
+    Effect.sync(() => clusters.presence.hold(cluster, { namespace, name, uid: undefined })),
     () =>
       Effect.tap(createPod(bench, plan), (creation) => {
         if (creation.kind !== "created") return Effect.void;
         bench.housekeeping(namespace).welcome();
-        return occupancy.adopt(creation.pod, kubernetes.pod);
+        return clusters.occupancy.adopt(creation.pod, entrantOf(bench));
       }),
-    () => Effect.sync(() => presence.release({ namespace, name })),
+    (release) => Effect.sync(release),
   );
 };
 

@@ -9,6 +9,7 @@ import { Duration } from "effect";
 import type { PodPlan } from "../../../machines/kubernetes.ts";
 import type { KubernetesPod } from "../../config/sections/kubernetes.ts";
 import type { Annotations } from "./api.ts";
+import type { Entrant } from "./occupancy.ts";
 
 /** Label: the mode a pod was made for. Every pod of Berth's has it, and nothing without it is ever deleted. */
 export const MODE = "berth-mode";
@@ -22,13 +23,12 @@ export const LAST_USED = "berth-last-used";
 const IDLE_SECONDS = "berth-idle-seconds";
 /** Annotation: hash of the spec the pod was made from. */
 const SPEC_HASH = "berth-spec-hash";
+/** Annotation: hash of the authenticated name of the first user in the pod. */
+const FIRST_USER = "berth-first-user";
 
 /** What a pod is made from, in 16 hexadecimal digits. Key order does not matter. */
 export const specHash = ({ spec, idleCommand, consoleContainerNumber }: KubernetesPod): string =>
-  createHash("sha256")
-    .update(JSON.stringify(sorted({ spec, idleCommand, consoleContainerNumber })))
-    .digest("hex")
-    .slice(0, 16);
+  hashOf(JSON.stringify(sorted({ spec, idleCommand, consoleContainerNumber })));
 
 const sorted = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(sorted);
@@ -68,11 +68,30 @@ export const inUse = ({ id, whereabouts }: InstanceMark, now: Date | undefined):
 /** Whether the daemon of this mark has ever shown that it can say it lives. */
 export const isProof = (mark: string): boolean => !mark.startsWith(UNPROVEN);
 
-/** For a connection that comes in. The newest connection's configuration is in force. */
-export const entering = (pod: KubernetesPod, instance: InstanceMark, now: Date): Annotations => ({
+/** For a connection that comes into a pod. The newest connection's configuration is in force. */
+export const entering = (
+  pod: V1Pod,
+  { settings, authenticatedUsername }: Pick<Entrant, "settings" | "authenticatedUsername">,
+  instance: InstanceMark,
+  now: Date,
+): Annotations => ({
   ...inUse(instance, now),
-  [IDLE_SECONDS]: isIdling(pod) ? idleSeconds(pod) : null,
+  [IDLE_SECONDS]: isIdling(settings) ? idleSeconds(settings) : null,
+  ...(firstUserOf(pod) === undefined ? firstUser(authenticatedUsername) : {}),
 });
+
+/** Says who was the first in a persistent pod, in 16 hexadecimal digits of a hash. */
+export const firstUser = (authenticatedUsername: string): Record<string, string> => ({
+  [FIRST_USER]: hashOf(authenticatedUsername),
+});
+
+const firstUserOf = ({ metadata }: V1Pod): string | undefined => metadata?.annotations?.[FIRST_USER];
+
+/** Whether the pod says that somebody else was the first in it. */
+export const wasSomebodyElses = (pod: V1Pod, authenticatedUsername: string): boolean =>
+  ![undefined, hashOf(authenticatedUsername)].includes(firstUserOf(pod));
+
+const hashOf = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 16);
 
 const isIdling = ({ idleTimeout }: KubernetesPod): boolean => Duration.toMillis(idleTimeout) > 0;
 

@@ -1,122 +1,139 @@
 /**
  * Who is in persistent pods. The first connection of this daemon that enters a pod marks it, the last one that leaves
- * takes the mark away; the mark is what keeps any daemon from deleting the pod.
+ * takes the mark away; the mark is what keeps any daemon from deleting the pod. A daemon has one occupancy: its
+ * connections may come to the same pod with different credentials.
  */
 import type { V1Pod } from "@kubernetes/client-node";
 import { Duration, Effect, Exit, type Scope, Semaphore } from "effect";
 import type { KubernetesPod } from "../../config/sections/kubernetes.ts";
 import type { Logger } from "../../log/logger.ts";
-import type { CallFailure, PodApi } from "./api.ts";
+import type { CallFailure } from "./api.ts";
+import type { KnownCluster } from "./clusters.ts";
 import { entering, type InstanceMark, leaving } from "./marks.ts";
 import { type WatchedPod, watchedPod } from "./pod-watch.ts";
 import type { Presence } from "./presence.ts";
+
+/** A connection on its way into a pod. */
+export interface Entrant {
+  /** How it reaches the pod. */
+  readonly known: KnownCluster;
+  readonly settings: KubernetesPod;
+  readonly authenticatedUsername: string;
+}
 
 interface Occupied {
   readonly pod: WatchedPod;
   connections: number;
   /** Connections that are in it, or on their way in or out. */
   interested: number;
-  /** Whether it is deleted when nobody has been in it for a while. */
-  idles: boolean;
+  /** After how long it is deleted when nobody is in it, as the pod says; 0 for never. */
+  idleMillis: number;
   /** One change of the mark at a time. */
   readonly turn: Semaphore.Semaphore;
 }
 
+/** A connection that is in a pod, or on its way. */
+interface Stay {
+  readonly known: KnownCluster;
+  readonly occupied: Occupied;
+  readonly release: () => void;
+}
+
 export class Occupancy {
-  readonly #api: PodApi;
   readonly #presence: Presence;
   readonly #instance: InstanceMark;
   readonly #logger: Logger;
-  /** Called when a pod has become idle. */
-  readonly #left: (pod: WatchedPod) => void;
   readonly #pods = new Map<string, Occupied>();
 
-  constructor(
-    api: PodApi,
-    presence: Presence,
-    instance: InstanceMark,
-    logger: Logger,
-    left: (pod: WatchedPod) => void,
-  ) {
-    this.#api = api;
+  constructor(presence: Presence, instance: InstanceMark, logger: Logger) {
     this.#presence = presence;
     this.#instance = instance;
     this.#logger = logger;
-    this.#left = left;
   }
 
   /** Enters until the scope closes. The pod as it is with the mark; undefined when it is gone. */
-  enter(pod: V1Pod, settings: KubernetesPod): Effect.Effect<V1Pod | undefined, CallFailure, Scope.Scope> {
-    return Effect.acquireRelease(
-      Effect.suspend(() => this.#come(pod, settings)),
-      (entered) => (entered === undefined ? Effect.void : this.#leave(entered.metadata?.uid ?? "")),
-      { interruptible: false },
+  enter(pod: V1Pod, entrant: Entrant): Effect.Effect<V1Pod | undefined, CallFailure, Scope.Scope> {
+    return Effect.map(
+      Effect.acquireRelease(
+        Effect.suspend(() => this.#come(pod, entrant)),
+        (entered) => (entered === undefined ? Effect.void : this.#leave(entered.stay)),
+        { interruptible: false },
+      ),
+      (entered) => entered?.pod,
     );
   }
 
   /** Enters a pod that was created with the mark. */
-  adopt(pod: V1Pod, settings: KubernetesPod): Effect.Effect<void, never, Scope.Scope> {
+  adopt(pod: V1Pod, { known, settings }: Entrant): Effect.Effect<void, never, Scope.Scope> {
     return Effect.acquireRelease(
       Effect.sync(() => {
-        this.#interest(pod, settings).connections += 1;
+        const stay = this.#interest(pod, known);
+        stay.occupied.connections += 1;
+        stay.occupied.idleMillis = Duration.toMillis(settings.idleTimeout);
+        return stay;
       }),
-      () => this.#leave(pod.metadata?.uid ?? ""),
+      (stay) => this.#leave(stay),
     );
   }
 
-  #interest(pod: V1Pod, { idleTimeout }: KubernetesPod): Occupied {
+  #interest(pod: V1Pod, known: KnownCluster): Stay {
     const watched = watchedPod(pod);
     const occupied = this.#pods.get(watched.uid) ?? {
       pod: watched,
       connections: 0,
       interested: 0,
-      idles: false,
+      idleMillis: 0,
       turn: Semaphore.makeUnsafe(1),
     };
     occupied.interested += 1;
-    occupied.idles = Duration.toMillis(idleTimeout) > 0;
-    this.#presence.hold(watched);
     this.#pods.set(watched.uid, occupied);
-    return occupied;
+    return { known, occupied, release: this.#presence.hold(known.cluster, watched) };
   }
 
-  #loseInterest(occupied: Occupied): void {
+  #loseInterest({ occupied, release }: Stay): void {
     occupied.interested -= 1;
-    this.#presence.release(occupied.pod);
+    release();
     if (occupied.interested === 0) this.#pods.delete(occupied.pod.uid);
   }
 
-  #come(pod: V1Pod, settings: KubernetesPod): Effect.Effect<V1Pod | undefined, CallFailure> {
-    const occupied = this.#interest(pod, settings);
+  #come(
+    pod: V1Pod,
+    entrant: Entrant,
+  ): Effect.Effect<{ readonly pod: V1Pod; readonly stay: Stay } | undefined, CallFailure> {
+    const stay = this.#interest(pod, entrant.known);
+    const { occupied } = stay;
     const { namespace, name, uid } = occupied.pod;
-    const mark = Effect.suspend(() => {
-      if (occupied.connections > 0) return Effect.succeed<V1Pod | undefined>(pod);
-      return this.#api.annotate(namespace, name, entering(settings, this.#instance, new Date()), { uid });
-    });
-    const enter = Effect.tap(mark, () =>
-      Effect.sync(() => {
-        occupied.connections += 1;
-      }),
+    const { api } = entrant.known.cluster;
+    const idleMillis = Duration.toMillis(entrant.settings.idleTimeout);
+    const mark = Effect.suspend(() =>
+      occupied.connections > 0 && occupied.idleMillis === idleMillis
+        ? Effect.succeed(pod)
+        : api.annotate(namespace, name, entering(pod, entrant, this.#instance, api.now()), { uid }),
     );
+    const enter = Effect.map(mark, (marked) => {
+      occupied.connections += 1;
+      occupied.idleMillis = idleMillis;
+      return { pod: marked, stay };
+    });
     return occupied.turn.withPermit(enter).pipe(
       Effect.catchTag("ObjectMissing", () => Effect.succeed(undefined)),
       Effect.onExit((exit) =>
         Effect.sync(() => {
-          if (Exit.isFailure(exit) || exit.value === undefined) this.#loseInterest(occupied);
+          if (Exit.isFailure(exit) || exit.value === undefined) this.#loseInterest(stay);
         }),
       ),
     );
   }
 
-  #leave(uid: string): Effect.Effect<void> {
-    const occupied = this.#pods.get(uid);
-    if (occupied === undefined) return Effect.void;
-    const { namespace, name } = occupied.pod;
+  #leave(stay: Stay): Effect.Effect<void> {
+    const { known, occupied } = stay;
+    const { namespace, name, uid } = occupied.pod;
+    const { api } = known.cluster;
     return occupied.turn.withPermit(
       Effect.suspend(() => {
         occupied.connections -= 1;
-        if (occupied.connections > 0) return Effect.sync(() => this.#loseInterest(occupied));
-        return this.#api.annotate(namespace, name, leaving([this.#instance.id], new Date()), { uid }).pipe(
+        if (occupied.connections > 0) return Effect.sync(() => this.#loseInterest(stay));
+        return api.annotate(namespace, name, leaving([this.#instance.id], api.now()), { uid }).pipe(
           Effect.asVoid,
           Effect.catchTag("ObjectMissing", () => Effect.void),
           Effect.catch((error) =>
@@ -130,8 +147,8 @@ export class Occupancy {
           ),
           Effect.ensuring(
             Effect.sync(() => {
-              this.#loseInterest(occupied);
-              if (occupied.idles) this.#left(occupied.pod);
+              this.#loseInterest(stay);
+              if (occupied.idleMillis > 0) known.housekeeping(namespace).wake();
             }),
           ),
         );

@@ -7,7 +7,7 @@ import { Redacted } from "effect";
 import type { Identity } from "../../../machines/facts.ts";
 import type { PodPlan } from "../../../machines/kubernetes.ts";
 import type { KubernetesPod } from "../../config/sections/kubernetes.ts";
-import { INSTANCE, type InstanceMark, inUse, MODE, persistentAnnotations } from "./marks.ts";
+import { firstUser, INSTANCE, type InstanceMark, inUse, MODE, persistentAnnotations } from "./marks.ts";
 
 /** The reference's names. */
 export const CONNECTION_ID = "containerssh_connection_id";
@@ -53,7 +53,9 @@ export const podManifest = (input: ManifestInput): object => {
         ...annotations,
         [IP]: addressOf(identity.remoteAddress).replaceAll(":", "-"),
         ...exposed(pod.exposeAuthMetadataAsAnnotations, identity),
-        ...(plan.mode === "persistent" ? persistentAnnotations(pod) : {}),
+        ...(plan.mode === "persistent"
+          ? { ...persistentAnnotations(pod), ...firstUser(identity.authenticatedUsername) }
+          : {}),
         ...inUse(instance, undefined),
       },
     },

@@ -10,10 +10,10 @@ import type {
   PodRequest,
 } from "../../../machines/kubernetes.ts";
 import type { Failure } from "../../failure.ts";
-import type { Bench, Workshop } from "./bench.ts";
+import { type Bench, entrantOf, type Workshop } from "./bench.ts";
 import { ConfigError, PodWaitFailed } from "./failures.ts";
 import { persistentPod, scopedPod } from "./lifetime.ts";
-import { isOurs, isOutdated, usersOf } from "./marks.ts";
+import { isOurs, isOutdated, usersOf, wasSomebodyElses } from "./marks.ts";
 import { planOf, SHARED_POD } from "./plan.ts";
 import { consoleContainer, isReady, phaseOf, reasonOf } from "./pod-status.ts";
 import { type PodSighting, watchedPod } from "./pod-watch.ts";
@@ -59,13 +59,15 @@ export const podSteps = (benchFor: Workshop) => {
   }: KnownPodRequest): Effect.Effect<PodFacts | undefined, Failure> =>
     Effect.gen(function* () {
       const bench = yield* benchFor(provisioning);
-      const { occupancy, kubernetes, connection } = bench;
+      const { clusters, connection, housekeeping } = bench;
       const pod = yield* known(bench, uid);
       warnOfOthers(bench, plan, pod);
       // A pod that Berth did not make is nobody's to delete: a mark would protect it from nothing.
       if (!isOurs(pod)) return yield* meet(bench, pod);
-      const entered = yield* Scope.provide(occupancy.enter(pod, kubernetes.pod), connection.scope);
-      return entered && (yield* meet(bench, entered));
+      const entered = yield* Scope.provide(clusters.occupancy.enter(pod, entrantOf(bench)), connection.scope);
+      if (entered === undefined) return undefined;
+      housekeeping(plan.namespace).welcome();
+      return yield* meet(bench, entered);
     });
 
   const awaitRunning = ({
@@ -171,24 +173,26 @@ const hasComeUp =
       : { pod };
   };
 
-const isInUse = ({ clusters, presence, housekeeping }: Bench, pod: V1Pod): boolean => {
+const isInUse = ({ clusters, housekeeping }: Bench, pod: V1Pod): boolean => {
   const watched = watchedPod(pod);
-  if (presence.holds(watched)) return true;
+  if (clusters.presence.holds(watched)) return true;
   const others = [...usersOf(pod).keys()].filter((id) => id !== clusters.instance.id);
   return others.some((id) => !housekeeping(watched.namespace).isGone(id));
 };
 
 const warnOfOthers = ({ clusters, identity, connection }: Bench, plan: PodPlan, pod: V1Pod): void => {
-  const other = clusters.otherUserOf(watchedPod(pod).uid, identity.authenticatedUsername);
-  if (other === undefined) return;
+  const { authenticatedUsername } = identity;
+  const other = clusters.otherUserOf(watchedPod(pod).uid, authenticatedUsername);
+  if (other === undefined && !wasSomebodyElses(pod, authenticatedUsername)) return;
   connection.logger.warning(
     SHARED_POD,
     "Two users share a pod, and with it every credential that one of them brings",
     {
       namespace: plan.namespace,
       podName: plan.name,
-      username: identity.authenticatedUsername,
-      otherUsername: other,
+      username: authenticatedUsername,
+      // Of the first user only a hash is known when that was with another daemon.
+      ...(other === undefined ? {} : { otherUsername: other }),
     },
   );
 };

@@ -17,6 +17,8 @@ export const SILENCE_MILLIS = 100_000;
 interface Testimony {
   /** All its marks on all pods. */
   readonly marks: readonly string[];
+  /** Whether it has ever shown that it can say it lives: it may have left the pods that it said so on. */
+  readonly isProven: boolean;
   readonly since: number;
 }
 
@@ -36,12 +38,13 @@ export class Witness {
       for (const [id, marks] of marksOf(pods)) {
         const before = this.#heard.get(id);
         const isNew = before === undefined || before.marks.join("\n") !== marks.join("\n");
-        heard.set(id, { marks, since: isNew ? now : before.since });
+        const isProven = before?.isProven === true || marks.some(isProof);
+        heard.set(id, { marks, isProven, since: isNew ? now : before.since });
       }
       this.#heard = heard;
       const gone = new Set<string>();
-      for (const [id, { marks, since }] of heard) {
-        if (yield* this.#isGone(marks, now - since)) gone.add(id);
+      for (const [id, testimony] of heard) {
+        if (yield* this.#isGone(testimony, now - testimony.since)) gone.add(id);
       }
       this.#gone = gone;
     });
@@ -52,11 +55,11 @@ export class Witness {
     return this.#gone.has(id);
   }
 
-  #isGone(marks: readonly string[], silentMillis: number): Effect.Effect<boolean> {
+  #isGone({ marks, isProven }: Testimony, silentMillis: number): Effect.Effect<boolean> {
     const there = marks
       .map((mark) => decodeWhereabouts(whereaboutsOf(mark)))
       .find((known) => known !== undefined);
-    const bySilence = silentMillis >= SILENCE_MILLIS && marks.some(isProof);
+    const bySilence = silentMillis >= SILENCE_MILLIS && isProven;
     if (bySilence || there === undefined || this.#here === undefined) return Effect.succeed(bySilence);
     return isGone(there, this.#here);
   }

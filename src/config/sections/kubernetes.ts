@@ -14,8 +14,8 @@ import { guest } from "./guest.ts";
  * - `certFile`, `keyFile`, `cacertFile`, `bearerTokenFile`: paths, read again when the files change.
  * - `cert`, `key`, `cacert`, `bearerToken`: the same as text.
  * - `serverName`: the name in the API server's certificate and in TLS's server name indication.
- * - `qps`, `burst`: requests per second of the whole daemon, and how many may come at once; a negative `qps` is no
- *   limit.
+ * - `qps`, `burst`: requests per second of the whole daemon to an API server, and how many may come at once. A
+ *   negative `qps` is no limit, 0 stands for the defaults. Connections with other figures are counted apart.
  * - `kubeconfig`: path of a kubeconfig file, instead of all the options above. Berth's own.
  */
 const Connection = Schema.Struct({

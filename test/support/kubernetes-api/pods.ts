@@ -21,10 +21,16 @@ export interface PodEvent {
 }
 
 export class Pods {
+  /** The server's clock. */
+  readonly now: () => Date;
   readonly #pods = new Map<string, V1Pod>();
   readonly #events = new EventEmitter().setMaxListeners(0);
   readonly #history: PodEvent[] = [];
   #version = 100;
+
+  constructor(now: () => Date = () => new Date()) {
+    this.now = now;
+  }
 
   list(namespace: string): V1Pod[] {
     return [...this.#pods.values()].filter(({ metadata }) => metadata?.namespace === namespace);
@@ -48,7 +54,7 @@ export class Pods {
         ...manifest.metadata,
         namespace,
         uid: randomUUID(),
-        creationTimestamp: new Date().toISOString(),
+        creationTimestamp: this.now().toISOString(),
       },
     } as unknown as V1Pod;
     return this.#keep("ADDED", withState(pod, state));
@@ -57,6 +63,15 @@ export class Pods {
   /** Changes a pod's state as a kubelet does. */
   setState(namespace: string, name: string, state: V1ContainerState, restarts = 0): void {
     this.#keep("MODIFIED", withState(this.get(namespace, name), state, restarts));
+  }
+
+  /** Lets a pod be older than it is. */
+  age(namespace: string, name: string, seconds: number): void {
+    const pod = this.get(namespace, name);
+    const creationTimestamp = new Date(
+      this.now().getTime() - seconds * 1000,
+    ).toISOString() as unknown as Date;
+    this.#keep("MODIFIED", { ...pod, metadata: { ...pod.metadata, creationTimestamp } });
   }
 
   annotate(namespace: string, name: string, patch: V1Pod): V1Pod {
@@ -92,7 +107,7 @@ export class Pods {
       throw new ApiError(409, "Conflict", "Precondition failed");
     }
     if (graceful) {
-      const deletionTimestamp = new Date().toISOString() as unknown as Date;
+      const deletionTimestamp = this.now().toISOString() as unknown as Date;
       return this.#keep("MODIFIED", { ...pod, metadata: { ...metadata, deletionTimestamp } });
     }
     return this.remove(namespace, name);

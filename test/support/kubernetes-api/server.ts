@@ -36,6 +36,8 @@ export interface ApiOptions {
   readonly protocol?: Protocol;
   /** How created pods begin. Default: they run. */
   readonly state?: V1ContainerState;
+  /** Its clock. Default: this machine's. */
+  readonly now?: () => Date;
   /** Over TLS. */
   readonly tls?: { readonly key: string; readonly cert: string; readonly ca?: string };
   /**
@@ -65,7 +67,7 @@ export const testApi = async (options: ApiOptions = {}): Promise<TestApi> => {
 /** For use by several tests. */
 export const openApi = async (options: ApiOptions = {}): Promise<TestApi> => {
   const libc = await Effect.runPromise(libcOnce());
-  const pods = new Pods();
+  const pods = new Pods(options.now);
   const requests: ApiRequest[] = [];
   const streams = new Set<WebSocket>();
   const sockets = new Set<Socket>();
@@ -176,7 +178,7 @@ const answer = async (
     if (asked.verb === "watch") return watch(serving, asked, response);
     const found = act(serving, asked, body);
     if (trouble === "dropAnswer") return void request.socket.destroy();
-    reply(response, 200, found);
+    reply(response.setHeader("date", serving.pods.now().toUTCString()), 200, found);
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     reply(response, error.httpStatus, statusOf(error));

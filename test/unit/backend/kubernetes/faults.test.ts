@@ -92,6 +92,24 @@ describe("creating a pod", () => {
   });
 });
 
+describe("removing a pod", () => {
+  it("is given up after timeouts.podStop and told in the log", async () => {
+    const api = await testApi({ meddle: ({ verb }) => (verb === "delete" ? unavailable : undefined) });
+    const daemon = await testDaemon({ host: api.url });
+    const connection = await daemon.connect({ timeouts: { podStop: "1500ms" } });
+    const since = performance.now();
+    await connection.close();
+    expect(performance.now() - since).toBeGreaterThan(1400);
+    expect(api.requests.filter(({ verb }) => verb === "delete").length).toBeGreaterThan(1);
+    expect(daemon.log.entries).toContainEqual(
+      expect.objectContaining({
+        code: "KUBERNETES_POD_REMOVE_FAILED",
+        details: expect.objectContaining({ podName: api.pods.list("default")[0]?.metadata?.name }),
+      }),
+    );
+  });
+});
+
 describe("a permission that is missing", () => {
   const denied = (verb: string, resource: string) =>
     new ApiError(

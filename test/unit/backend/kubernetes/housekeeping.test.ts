@@ -1,0 +1,182 @@
+/** What a daemon does for namespaces besides its connections: whose pods it spares, removes and proves to be in use. */
+
+import type { V1Pod } from "@kubernetes/client-node";
+import { Effect, Exit, Scope } from "effect";
+import { describe, expect, it } from "vitest";
+import { SILENCE_MILLIS, Witness } from "../../../../src/backend/kubernetes/witness.ts";
+import { type TestApi, testApi } from "../../../support/kubernetes-api/server.ts";
+import { sectionOf, testDaemon } from "../../../support/kubernetes-backend.ts";
+import { runProgram } from "../../../support/programs.ts";
+import { eventually } from "../../../support/resources.ts";
+
+const persistent = (name: string, settings: object = {}) => ({
+  mode: "persistent",
+  createMissingPods: true,
+  metadata: { name },
+  ...settings,
+});
+
+const podOf = (name: string, mode: string, labels: object, annotations: object = {}): V1Pod => ({
+  metadata: { name, labels: { "berth-mode": mode, ...labels }, annotations: { ...annotations } },
+  spec: { containers: [{ name: "shell" }] },
+});
+
+const running = { running: { startedAt: new Date() } };
+
+const names = (api: TestApi) => api.pods.list("default").map(({ metadata }) => metadata?.name);
+
+const annotationsOf = (api: TestApi, name: string): Readonly<Record<string, string>> =>
+  api.pods.get("default", name).metadata?.annotations ?? {};
+
+const marksOf = (api: TestApi, name: string) =>
+  Object.keys(annotationsOf(api, name)).filter((key) => key.startsWith("berth-in-use-"));
+
+/** Ways to the same API server that are another configuration than the first. */
+const otherWays = (url: string) => ({
+  "other qps": { connection: { qps: 49 } },
+  "another timeout": { timeouts: { http: "14s" } },
+  "another token": { connection: { bearerToken: "other", host: url } },
+  "another address": { connection: { host: url.replace("127.0.0.1", "localhost") } },
+});
+
+describe.each(Object.keys(otherWays("")) as (keyof ReturnType<typeof otherWays>)[])("with %s", (way) => {
+  it("spares what this daemon's other connections are in", async () => {
+    const api = await testApi();
+    const daemon = await testDaemon({ host: api.url });
+    const other = otherWays(api.url)[way];
+    const first = await daemon.connect();
+    const [living = ""] = names(api);
+    const second = await daemon.connect({ pod: persistent("entered") });
+    for (const name of [living, "entered"]) api.pods.age("default", name, 120);
+    const self = daemon.shared.instance.id;
+    api.pods.create("default", podOf("left-over", "connection", { "berth-instance": self }), running);
+    api.pods.age("default", "left-over", 120);
+    const idle = { "berth-idle-seconds": "3600", [`berth-in-use-${self}`]: "-" };
+    api.pods.create("default", podOf("left-marked", "persistent", {}, idle), running);
+    // Leaving a pod that idles makes it look around at once.
+    await (await daemon.connect({ ...other, pod: persistent("next", { idleTimeout: "1h" }) })).close();
+    await eventually(async () => !names(api).includes("left-over"), "the pod that nobody holds is removed");
+    await eventually(async () => marksOf(api, "left-marked").length === 0, "the mark of nobody is removed");
+    expect(names(api)).toEqual(expect.arrayContaining([living, "entered"]));
+    expect(marksOf(api, "entered")).toHaveLength(1);
+    for (const { environment } of [first, second]) {
+      expect((await runProgram(environment, "echo in")).stdout).toBe("in\n");
+    }
+  });
+
+  it("is in a pod until the last connection has left it", async () => {
+    const api = await testApi();
+    const daemon = await testDaemon({ host: api.url });
+    const first = await daemon.connect({ pod: persistent("own") });
+    const second = await daemon.connect({ ...otherWays(api.url)[way], pod: persistent("own") });
+    await first.close();
+    expect(marksOf(api, "own")).toHaveLength(1);
+    await second.close();
+    expect(marksOf(api, "own")).toEqual([]);
+  });
+});
+
+describe("what is kept", () => {
+  it("is not every configuration that was ever used, nor every namespace", async () => {
+    const api = await testApi();
+    const daemon = await testDaemon({ host: api.url });
+    const staying = await daemon.connect({ connection: { bearerToken: "staying" } });
+    for (const number of Array.from({ length: 15 }, (_, index) => index)) {
+      const metadata = { namespace: `of-${number}` };
+      const connection = await daemon.connect({
+        connection: { bearerToken: `${number}` },
+        pod: { metadata },
+      });
+      await connection.close();
+    }
+    expect(daemon.shared.kept.configurations).toBe(11);
+    await eventually(async () => daemon.shared.kept.namespaces === 1, "one namespace is looked after");
+    expect((await runProgram(staying.environment, "echo in")).stdout).toBe("in\n");
+  });
+});
+
+describe("a mark of use", () => {
+  it("is renewed on more than one pod, so that leaving one does not take all proof away", async () => {
+    const api = await testApi();
+    const { shared } = await testDaemon({ host: api.url });
+    const scope = Scope.makeUnsafe();
+    const known = await Effect.runPromise(
+      Scope.provide(shared.open(sectionOf({ host: api.url }, {})), scope),
+    );
+    for (const name of ["one", "two", "three"]) {
+      const { metadata } = api.pods.create("default", podOf(name, "persistent", {}), running);
+      shared.presence.hold(known.cluster, { namespace: "default", name, uid: metadata?.uid });
+    }
+    known.housekeeping("default");
+    await eventually(async () => api.requests.some(({ verb }) => verb === "list"), "the marks are made");
+    expect(["one", "two", "three"].flatMap((name) => marksOf(api, name))).toHaveLength(2);
+    await Effect.runPromise(Scope.close(scope, Exit.void));
+  });
+
+  it("is renewed by a daemon that creates no pods, too", async () => {
+    const api = await testApi();
+    api.pods.create("default", podOf("own", "persistent", {}, { "berth-idle-seconds": "60" }), running);
+    const daemon = await testDaemon({ host: api.url });
+    await daemon.connect({ pod: persistent("own", { createMissingPods: false, idleTimeout: "60s" }) });
+    const patches = () => api.requests.filter(({ verb }) => verb === "patch").length;
+    await eventually(async () => patches() === 2, "the mark is renewed");
+  });
+
+  it("of a daemon that once proved to live stays a proof that it is gone when it falls silent", async () => {
+    const witness = new Witness(undefined);
+    const marked = (mark: string) => podOf("own", "persistent", {}, { "berth-in-use-other": mark });
+    const look = (mark: string, at: number) => Effect.runPromise(witness.look([marked(mark)], at));
+    await look("2026-01-01T00:00:00.000Z", 0);
+    await look("-", 1);
+    await look("-", SILENCE_MILLIS);
+    expect(witness.isGone("other")).toBe(false);
+    await look("-", SILENCE_MILLIS + 1);
+    expect(witness.isGone("other")).toBe(true);
+  });
+});
+
+describe("an idle timeout", () => {
+  it("is the newest connection's while others are in the pod", async () => {
+    const api = await testApi();
+    const daemon = await testDaemon({ host: api.url });
+    await daemon.connect({ pod: persistent("own", { idleTimeout: "1h" }) });
+    await daemon.connect({ pod: persistent("own", { idleTimeout: "2h" }) });
+    expect(annotationsOf(api, "own")["berth-idle-seconds"]).toBe("7200");
+    await daemon.connect({ pod: persistent("own") });
+    expect(annotationsOf(api, "own")["berth-idle-seconds"]).toBeUndefined();
+  });
+
+  it("goes by the API server's clock and not by ours", async () => {
+    const now = () => new Date(Date.now() - 3_600_000);
+    const api = await testApi({ now });
+    const idleFor = (seconds: number) => ({
+      "berth-idle-seconds": "60",
+      "berth-last-used": new Date(now().getTime() - seconds * 1000).toISOString(),
+    });
+    api.pods.create("default", podOf("idle", "persistent", {}, idleFor(120)), running);
+    api.pods.create("default", podOf("recent", "persistent", {}, idleFor(0)), running);
+    const daemon = await testDaemon({ host: api.url });
+    const connection = await daemon.connect({ pod: persistent("own", { idleTimeout: "60s" }) });
+    await eventually(async () => !names(api).includes("idle"), "the idle pod is removed");
+    await connection.close();
+    expect(names(api)).toEqual(["recent", "own"]);
+    const lastUsed = Date.parse(annotationsOf(api, "own")["berth-last-used"] ?? "");
+    expect(Math.abs(lastUsed - now().getTime())).toBeLessThan(60_000);
+  });
+});
+
+describe("two users in one pod", () => {
+  it("draw a warning, whichever daemon they come to", async () => {
+    const api = await testApi();
+    const one = await testDaemon({ host: api.url });
+    await one.connect({ user: "jane", pod: persistent("own") });
+    await one.close();
+    const two = await testDaemon({ host: api.url });
+    await two.connect({ user: "jane", pod: persistent("own") });
+    expect(two.log.codes()).not.toContain("KUBERNETES_SHARED_POD");
+    const three = await testDaemon({ host: api.url });
+    await three.connect({ user: "joe", pod: persistent("own") });
+    expect(three.log.codes()).toContain("KUBERNETES_SHARED_POD");
+    expect(JSON.stringify(annotationsOf(api, "own"))).not.toContain("jane");
+  });
+});
