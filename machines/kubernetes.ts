@@ -102,12 +102,14 @@ const phaseForUsers = {
 } as const satisfies Record<PodFacts["phase"], string>;
 
 const podUnusable = (context: KubernetesContext): Refusal => {
-  const { phase, reason } = knownPodRequest(context).pod;
+  const { phase, reason, ours } = knownPodRequest(context).pod;
   return {
     code: "KUBERNETES_POD_NOT_RUNNING",
     level: "notice",
     userMessage: `Your environment ${phaseForUsers[phase]}. Please try again later, or ask your administrator.`,
-    message: `The pod is ${phase} and may not be replaced`,
+    message: ours
+      ? `The pod is ${phase} and may not be replaced`
+      : `The pod is ${phase}, and Berth deletes no pod that it did not create`,
     details: { ...namesOf(context), phase, reason },
   };
 };
@@ -341,7 +343,6 @@ export const kubernetesMachine = setup({
         ended: {
           always: [
             { guard: "mayRemove", target: "removing" },
-            { guard: "mayCreate", target: "awaitingRemoval" },
             {
               target: "#kubernetes.refused",
               actions: assign(({ context }) => ({ refusal: podUnusable(context) })),

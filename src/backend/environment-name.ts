@@ -10,6 +10,7 @@
 import { createHash } from "node:crypto";
 import { Redacted } from "effect";
 import type { Identity } from "../../machines/facts.ts";
+import { PLACEHOLDER } from "../config/placeholders.ts";
 
 /** What a kind of name may hold. */
 export interface NameRules {
@@ -31,9 +32,9 @@ export const DNS_LABEL: NameRules = {
 export type FilledName =
   | { readonly kind: "name"; readonly name: string }
   /** A placeholder has nothing to stand for. */
-  | { readonly kind: "empty"; readonly placeholder: string };
-
-const PLACEHOLDER = /\{(authenticatedUsername|username|metadata\.[^{}]+)\}/g;
+  | { readonly kind: "empty"; readonly placeholder: string }
+  /** A placeholder stands for what must not be seen, and names are. */
+  | { readonly kind: "sensitive"; readonly placeholder: string };
 
 export const hasPlaceholder = (template: string): boolean => template.search(PLACEHOLDER) >= 0;
 
@@ -47,12 +48,15 @@ export const isPerUser = (template: string): boolean => template.includes("{auth
 export const fillName = (template: string, identity: Identity, rules: NameRules): FilledName => {
   const values: string[] = [];
   let empty: string | undefined;
+  let sensitive: string | undefined;
   const filled = template.replaceAll(PLACEHOLDER, (placeholder, key: string) => {
     const value = identityValue(key, identity);
+    if (isSensitive(key, identity)) sensitive ??= placeholder;
     if (value === "") empty ??= placeholder;
     values.push(value);
     return value;
   });
+  if (sensitive !== undefined) return { kind: "sensitive", placeholder: sensitive };
   if (empty !== undefined) return { kind: "empty", placeholder: empty };
   if (values.length === 0) return { kind: "name", name: template };
   const adapted = rules.adapt(filled);
@@ -67,9 +71,17 @@ export const fillName = (template: string, identity: Identity, rules: NameRules)
 
 const identityValue = (key: string, identity: Identity): string => {
   if (key === "username" || key === "authenticatedUsername") return identity[key];
-  const name = key.slice("metadata.".length);
-  const value = Object.hasOwn(identity.metadata, name) ? identity.metadata[name] : undefined;
+  const value = metadataOf(key, identity);
   return value === undefined ? "" : Redacted.value(value.value);
+};
+
+const isSensitive = (key: string, identity: Identity): boolean =>
+  metadataOf(key, identity)?.sensitive === true;
+
+/** Of `metadata.KEY`. */
+const metadataOf = (key: string, { metadata }: Identity): Identity["metadata"][string] | undefined => {
+  const name = key.slice("metadata.".length);
+  return key.startsWith("metadata.") && Object.hasOwn(metadata, name) ? metadata[name] : undefined;
 };
 
 const HASH_LENGTH = 12;

@@ -1,8 +1,9 @@
 /** What the options of the `kubernetes` section demand of each other: the reference's rules, and those of `persistent`. */
 import { existsSync } from "node:fs";
-import { Redacted } from "effect";
+import { Duration, Redacted } from "effect";
 import type { Finding } from "./diagnostic.ts";
 import { isObject } from "./form.ts";
+import { unknownPlaceholders } from "./placeholders.ts";
 import type { Kubernetes, KubernetesConnection, KubernetesPod } from "./sections/kubernetes.ts";
 import type { Findings } from "./validate-http.ts";
 import { prefixed } from "./validate-http.ts";
@@ -37,15 +38,21 @@ const connectionFindings = (connection: KubernetesConnection): Findings => {
 const GENERATE_NAME = "containerssh-";
 
 const podFindings = (pod: KubernetesPod): Findings => {
-  const { mode, metadata, spec, createMissingPods } = pod;
+  const { mode, metadata, spec, createMissingPods, idleTimeout, recreateOutdated } = pod;
   const found: Finding[] = [];
   const wrong = (path: Finding["path"], message: string): void => void found.push({ path, message });
   if (createMissingPods && mode !== "persistent") {
     wrong(["createMissingPods"], `has no meaning in mode ${mode}, only in persistent`);
   }
+  if (mode !== "persistent" || !createMissingPods) {
+    const meaningless = "has no meaning without mode persistent and createMissingPods";
+    if (Duration.toMillis(idleTimeout) > 0) wrong(["idleTimeout"], meaningless);
+    if (recreateOutdated !== "never") wrong(["recreateOutdated"], meaningless);
+  }
   if (mode === "persistent" && metadata.name === "") {
     wrong(["metadata", "name"], "is missing: mode persistent finds the pod by it");
   }
+  if (mode === "persistent") found.push(...unknownPlaceholders(["metadata", "name"], metadata.name));
   if (mode === "persistent" && !["", GENERATE_NAME].includes(metadata.generateName)) {
     wrong(["metadata", "generateName"], "a pod of mode persistent is found by its name: set metadata.name");
   }

@@ -46,17 +46,10 @@ const nameFor = (
       ? unusable("docker.execution.mode persistent needs a containerName")
       : Effect.succeed("");
   }
-  const secret = Object.keys(identity.metadata).find(
-    (key) => identity.metadata[key]?.sensitive === true && template.includes(`{metadata.${key}}`),
-  );
-  if (secret !== undefined) {
-    return unusable(`docker.execution.containerName holds {metadata.${secret}}, which is sensitive`);
-  }
   const filled = fillName(template, identity, CONTAINER_NAME);
-  if (filled.kind === "empty") {
-    return unusable(
-      `docker.execution.containerName holds ${filled.placeholder}, which is empty for this user`,
-    );
+  if (filled.kind !== "name") {
+    const why = filled.kind === "empty" ? "empty for this user" : "sensitive";
+    return unusable(`docker.execution.containerName holds ${filled.placeholder}, which is ${why}`);
   }
   return VALID_NAME.test(filled.name)
     ? Effect.succeed(filled.name)

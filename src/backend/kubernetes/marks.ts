@@ -68,7 +68,10 @@ export const inUse = ({ id, whereabouts }: InstanceMark, now: Date | undefined):
 /** Whether the daemon of this mark has ever shown that it can say it lives. */
 export const isProof = (mark: string): boolean => !mark.startsWith(UNPROVEN);
 
-/** For a connection that comes into a pod. The newest connection's configuration is in force. */
+/**
+ * For a connection that comes into a pod. Of the idle timeout, the newest configuration is in force that may create the
+ * pod.
+ */
 export const entering = (
   pod: V1Pod,
   { settings, authenticatedUsername }: Pick<Entrant, "settings" | "authenticatedUsername">,
@@ -76,7 +79,9 @@ export const entering = (
   now: Date,
 ): Annotations => ({
   ...inUse(instance, now),
-  [IDLE_SECONDS]: isIdling(settings) ? idleSeconds(settings) : null,
+  ...(settings.createMissingPods
+    ? { [IDLE_SECONDS]: isIdling(settings) ? idleSeconds(settings) : null }
+    : {}),
   ...(firstUserOf(pod) === undefined ? firstUser(authenticatedUsername) : {}),
 });
 
@@ -129,9 +134,16 @@ export const isOutdated = (pod: V1Pod, configured: KubernetesPod): boolean => {
   return hash !== undefined && hash !== specHash(configured);
 };
 
-/** When an unused pod is to be deleted; undefined for never. */
-export const idleDeadline = ({ metadata }: V1Pod): Date | undefined => {
+/** How long nobody may be in the pod, by what it says; 0 for ever. */
+export const idleSecondsOf = ({ metadata }: V1Pod): number => {
   const seconds = Number(metadata?.annotations?.[IDLE_SECONDS]);
+  return seconds > 0 ? seconds : 0;
+};
+
+/** When an unused pod is to be deleted; undefined for never. */
+export const idleDeadline = (pod: V1Pod): Date | undefined => {
+  const { metadata } = pod;
+  const seconds = idleSecondsOf(pod);
   const lastUsed = Date.parse(metadata?.annotations?.[LAST_USED] ?? "");
   return seconds > 0 && !Number.isNaN(lastUsed) ? new Date(lastUsed + seconds * 1000) : undefined;
 };

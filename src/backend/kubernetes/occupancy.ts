@@ -9,7 +9,7 @@ import type { KubernetesPod } from "../../config/sections/kubernetes.ts";
 import type { Logger } from "../../log/logger.ts";
 import type { CallFailure } from "./api.ts";
 import type { KnownCluster } from "./clusters.ts";
-import { entering, type InstanceMark, leaving } from "./marks.ts";
+import { entering, type InstanceMark, idleSecondsOf, leaving } from "./marks.ts";
 import { type WatchedPod, watchedPod } from "./pod-watch.ts";
 import type { Presence } from "./presence.ts";
 
@@ -27,7 +27,7 @@ interface Occupied {
   /** Connections that are in it, or on their way in or out. */
   interested: number;
   /** After how long it is deleted when nobody is in it, as the pod says; 0 for never. */
-  idleMillis: number;
+  idleSeconds: number;
   /** One change of the mark at a time. */
   readonly turn: Semaphore.Semaphore;
 }
@@ -64,12 +64,12 @@ export class Occupancy {
   }
 
   /** Enters a pod that was created with the mark. */
-  adopt(pod: V1Pod, { known, settings }: Entrant): Effect.Effect<void, never, Scope.Scope> {
+  adopt(pod: V1Pod, { known }: Entrant): Effect.Effect<void, never, Scope.Scope> {
     return Effect.acquireRelease(
       Effect.sync(() => {
         const stay = this.#interest(pod, known);
         stay.occupied.connections += 1;
-        stay.occupied.idleMillis = Duration.toMillis(settings.idleTimeout);
+        stay.occupied.idleSeconds = idleSecondsOf(pod);
         return stay;
       }),
       (stay) => this.#leave(stay),
@@ -82,7 +82,7 @@ export class Occupancy {
       pod: watched,
       connections: 0,
       interested: 0,
-      idleMillis: 0,
+      idleSeconds: 0,
       turn: Semaphore.makeUnsafe(1),
     };
     occupied.interested += 1;
@@ -104,15 +104,16 @@ export class Occupancy {
     const { occupied } = stay;
     const { namespace, name, uid } = occupied.pod;
     const { api } = entrant.known.cluster;
-    const idleMillis = Duration.toMillis(entrant.settings.idleTimeout);
+    const { createMissingPods, idleTimeout } = entrant.settings;
     const mark = Effect.suspend(() =>
-      occupied.connections > 0 && occupied.idleMillis === idleMillis
+      occupied.connections > 0 &&
+      (!createMissingPods || occupied.idleSeconds === Duration.toSeconds(idleTimeout))
         ? Effect.succeed(pod)
         : api.annotate(namespace, name, entering(pod, entrant, this.#instance, api.now()), { uid }),
     );
     const enter = Effect.map(mark, (marked) => {
       occupied.connections += 1;
-      occupied.idleMillis = idleMillis;
+      if (marked !== pod) occupied.idleSeconds = idleSecondsOf(marked);
       return { pod: marked, stay };
     });
     return occupied.turn.withPermit(enter).pipe(
@@ -148,7 +149,7 @@ export class Occupancy {
           Effect.ensuring(
             Effect.sync(() => {
               this.#loseInterest(stay);
-              if (occupied.idleMillis > 0) known.housekeeping(namespace).wake();
+              if (occupied.idleSeconds > 0) known.housekeeping(namespace).wake();
             }),
           ),
         );

@@ -23,10 +23,14 @@ export const planOf = (
 const nameOf = (pod: KubernetesPod, identity: Identity): Effect.Effect<string, ConfigError> => {
   if (pod.mode !== "persistent") return Effect.succeed(newPodName(pod));
   const filled = fillName(pod.metadata.name, identity, DNS_LABEL);
-  if (filled.kind === "empty") {
+  if (filled.kind !== "name") {
+    const why =
+      filled.kind === "empty"
+        ? `this user has nothing for ${filled.placeholder}`
+        : `${filled.placeholder} is sensitive`;
     return Effect.fail(
       new ConfigError({
-        message: `The pod's name can't be made: this user has nothing for ${filled.placeholder}`,
+        message: `The pod's name can't be made: ${why}`,
         details: { name: pod.metadata.name },
       }),
     );

@@ -54,8 +54,8 @@ const Metadata = Schema.StructWithRest(
 );
 
 /**
- * PodSpec of the API, passed on as it is. `podManifest.ts` reads the containers' names and the restart policy,
- * `podModel.ts` warns about fields that no known version of the API has.
+ * PodSpec of the API, passed on as it is, fields that are newer than Berth included. The API server refuses what it
+ * does not know (`fieldValidation=Strict`, from Kubernetes 1.25 on) with the field's path.
  */
 const Spec = anything;
 
@@ -65,6 +65,7 @@ const Spec = anything;
  * - `consoleContainerNumber`: the container that programs run in, counted from 0.
  * - `idleTimeout`: how long nobody may be connected to a persistent pod of Berth's until it is deleted; 0 for ever.
  * - `recreateOutdated`: whether a persistent pod of Berth's is replaced when its spec has changed and nobody is in it.
+ *   Both need `createMissingPods`.
  */
 const Pod = Schema.Struct({
   metadata: section(Metadata),

@@ -73,8 +73,8 @@ export const kubernetesWorld = async (portal: Portal): Promise<KubernetesWorld> 
       case "delete":
         return queues.removals;
       case "patch":
-        // A daemon's own sign of life changes less.
-        return "berth-idle-seconds" in ((body as V1Pod).metadata?.annotations ?? {})
+        // A daemon's own sign of life changes less. Nobody was in the pods that are made here.
+        return "berth-first-user" in ((body as V1Pod).metadata?.annotations ?? {})
           ? queues.claims
           : undefined;
       default:

@@ -30,6 +30,16 @@ describe("a name with placeholders", () => {
     expect(name("{other}", "jane")).toBe("{other}");
   });
 
+  it("never holds what is sensitive", () => {
+    const own = identity("jane", { team: "red" });
+    const secret = { value: Redacted.make("s3cr3t"), sensitive: true };
+    const login: Identity = { ...own, metadata: { ...own.metadata, token: secret } };
+    expect(fillName("{metadata.team}-{metadata.token}", login, DNS_LABEL)).toEqual({
+      kind: "sensitive",
+      placeholder: "{metadata.token}",
+    });
+  });
+
   it("holds what fits as it is", () => {
     expect(name("lab-{authenticatedUsername}", "jane")).toBe("lab-jane");
     expect(name("{username}", "jane")).toBe("asked-for");

@@ -113,6 +113,15 @@ docker: {execution: {container: {image: x, workingdirr: /}, host: {readonlyrootf
 describe("options of Berth", () => {
   it.each([
     ["execution: {mode: persistent}", /execution\.containerName: is missing/],
+    ["execution: {idleTimeout: 1h}", /execution\.idleTimeout: has no meaning in mode connection/],
+    [
+      "execution: {createMissingContainers: true}",
+      /execution\.createMissingContainers: has no meaning in mode connection/,
+    ],
+    [
+      "execution: {mode: persistent, containerName: 'lab-{authenticatedUserName}'}",
+      /containerName: \{authenticatedUserName\} is no placeholder: .* \(did you mean "\{authenticatedUsername\}"\?\)/,
+    ],
     ["execution: {idleCommand: []}", /execution\.idleCommand: must not be empty in mode connection/],
     ["execution: {shellCommand: []}", /execution\.shellCommand: must not be empty in mode connection/],
     ["execution: {mode: session, host: {restartpolicy: {name: always}}}", /may not restart/],

@@ -12,6 +12,18 @@ describe("the kubernetes section", () => {
       /pod\.metadata\.generateName: a pod of mode persistent is found by its name/,
     ],
     ["pod: {createMissingPods: true}", /pod\.createMissingPods: has no meaning in mode connection/],
+    ["pod: {idleTimeout: 1h}", /pod\.idleTimeout: has no meaning without mode persistent/],
+    ["pod: {recreateOutdated: whenUnused}", /pod\.recreateOutdated: has no meaning without mode persistent/],
+    [
+      "pod: {mode: persistent, metadata: {name: lab}, idleTimeout: 1h}",
+      /pod\.idleTimeout: has no meaning without mode persistent and createMissingPods/,
+    ],
+    [
+      "pod: {mode: persistent, metadata: {name: 'lab-{authenticatedusername}'}}",
+      /pod\.metadata\.name: \{authenticatedusername\} is no placeholder: .* \(did you mean "\{authenticatedUsername\}"\?\)/,
+    ],
+    ["pod: {mode: persistent, metadata: {name: '{foo}-{username}'}}", /\{foo\} is no placeholder: .*KEY\}$/],
+    ["pod: {mode: persistent, metadata: {name: 'lab-{username'}}", /\{username is no placeholder/],
     ["pod: {mode: session, spec: {restartPolicy: Always, containers: [{image: a}]}}", /may not restart/],
     ["pod: {idleCommand: []}", /pod\.idleCommand: must not be empty in mode connection/],
     ["pod: {shellCommand: []}", /pod\.shellCommand: must not be empty/],
@@ -28,6 +40,7 @@ describe("the kubernetes section", () => {
   it.each([
     "pod: {mode: persistent, metadata: {name: lab}, consoleContainerNumber: 1, idleCommand: []}",
     "pod: {mode: persistent, metadata: {name: lab, generateName: containerssh-}}",
+    "pod: {mode: persistent, createMissingPods: true, metadata: {name: '{authenticatedUsername}-{metadata.team}'}, idleTimeout: 8h, recreateOutdated: whenUnused}",
     "pod: {mode: session, spec: {restartPolicy: Never, containers: [{image: a}]}, idleCommand: []}",
     "connection: {certFile: /dev/null, keyFile: /dev/null}",
   ])("%s is accepted", async (options) => {

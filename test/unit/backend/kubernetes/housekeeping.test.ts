@@ -117,9 +117,10 @@ describe("a mark of use", () => {
     const api = await testApi();
     api.pods.create("default", podOf("own", "persistent", {}, { "berth-idle-seconds": "60" }), running);
     const daemon = await testDaemon({ host: api.url });
-    await daemon.connect({ pod: persistent("own", { createMissingPods: false, idleTimeout: "60s" }) });
+    await daemon.connect({ pod: persistent("own", { createMissingPods: false }) });
     const patches = () => api.requests.filter(({ verb }) => verb === "patch").length;
     await eventually(async () => patches() === 2, "the mark is renewed");
+    expect(annotationsOf(api, "own")["berth-idle-seconds"]).toBe("60");
   });
 
   it("of a daemon that once proved to live stays a proof that it is gone when it falls silent", async () => {
