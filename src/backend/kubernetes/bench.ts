@@ -6,13 +6,9 @@ import type { Kubernetes } from "../../config/sections/kubernetes.ts";
 import type { Failure } from "../../failure.ts";
 import type { ConnectionResources } from "../backend.ts";
 import type { KnownCluster, KubernetesClusters } from "./clusters.ts";
-import type { Entrant } from "./occupancy.ts";
+import type { Entrant } from "./marks.ts";
 
-export interface Bench {
-  /** How this connection reaches its pods. */
-  readonly known: KnownCluster;
-  readonly cluster: KnownCluster["cluster"];
-  readonly housekeeping: KnownCluster["housekeeping"];
+export interface Bench extends KnownCluster {
   readonly clusters: KubernetesClusters;
   readonly kubernetes: Kubernetes;
   readonly identity: Identity;
@@ -22,8 +18,7 @@ export interface Bench {
 }
 
 /** The connection as it comes into a persistent pod. */
-export const entrantOf = ({ known, kubernetes, identity }: Bench): Entrant => ({
-  known,
+export const entrantOf = ({ kubernetes, identity }: Bench): Entrant => ({
   settings: kubernetes.pod,
   authenticatedUsername: identity.authenticatedUsername,
 });
@@ -61,6 +56,6 @@ export const workshop = ({ clusters, resources }: KubernetesBackendDependencies)
       const connection = resources(connectionId);
       const { known, pods } =
         kept.get(connectionId) ?? (yield* Scope.provide(keep(connection, kubernetes), connection.scope));
-      return { ...known, known, clusters, kubernetes, identity, connection, pods };
+      return { ...known, clusters, kubernetes, identity, connection, pods };
     });
 };

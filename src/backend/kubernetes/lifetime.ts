@@ -7,7 +7,7 @@ import { Effect, Schedule, type Scope } from "effect";
 import type { PodPlan } from "../../../machines/kubernetes.ts";
 import type { Failure } from "../../failure.ts";
 import type { CallFailure } from "./api.ts";
-import { type Bench, entrantOf } from "./bench.ts";
+import type { Bench } from "./bench.ts";
 import { ApiUnavailable, PodCreateFailed } from "./failures.ts";
 import { CONNECTION_ID, isTooLongForLabel, podManifest } from "./pod-manifest.ts";
 
@@ -66,7 +66,7 @@ export const persistentPod = (bench: Bench, plan: PodPlan): Effect.Effect<Creati
       Effect.tap(createPod(bench, plan), (creation) => {
         if (creation.kind !== "created") return Effect.void;
         bench.housekeeping(namespace).welcome();
-        return clusters.occupancy.adopt(creation.pod, entrantOf(bench));
+        return clusters.occupancy.adopt(creation.pod, bench);
       }),
     (release) => Effect.sync(release),
   );

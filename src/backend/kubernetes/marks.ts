@@ -9,7 +9,6 @@ import { Duration } from "effect";
 import type { PodPlan } from "../../../machines/kubernetes.ts";
 import type { KubernetesPod } from "../../config/sections/kubernetes.ts";
 import type { Annotations } from "./api.ts";
-import type { Entrant } from "./occupancy.ts";
 
 /** Label: the mode a pod was made for. Every pod of Berth's has it, and nothing without it is ever deleted. */
 export const MODE = "berth-mode";
@@ -74,7 +73,7 @@ export const isProof = (mark: string): boolean => !mark.startsWith(UNPROVEN);
  */
 export const entering = (
   pod: V1Pod,
-  { settings, authenticatedUsername }: Pick<Entrant, "settings" | "authenticatedUsername">,
+  { settings, authenticatedUsername }: Entrant,
   instance: InstanceMark,
   now: Date,
 ): Annotations => ({
@@ -84,6 +83,12 @@ export const entering = (
     : {}),
   ...(firstUserOf(pod) === undefined ? firstUser(authenticatedUsername) : {}),
 });
+
+/** A connection that comes into a persistent pod. */
+export interface Entrant {
+  readonly settings: KubernetesPod;
+  readonly authenticatedUsername: string;
+}
 
 /** Says who was the first in a persistent pod, in 16 hexadecimal digits of a hash. */
 export const firstUser = (authenticatedUsername: string): Record<string, string> => ({

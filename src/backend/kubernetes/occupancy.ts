@@ -5,20 +5,17 @@
  */
 import type { V1Pod } from "@kubernetes/client-node";
 import { Duration, Effect, Exit, type Scope, Semaphore } from "effect";
-import type { KubernetesPod } from "../../config/sections/kubernetes.ts";
 import type { Logger } from "../../log/logger.ts";
 import type { CallFailure } from "./api.ts";
-import type { KnownCluster } from "./clusters.ts";
-import { entering, type InstanceMark, idleSecondsOf, leaving } from "./marks.ts";
+import type { Housekeeping } from "./housekeeping.ts";
+import { type Entrant, entering, type InstanceMark, idleSecondsOf, leaving } from "./marks.ts";
 import { type WatchedPod, watchedPod } from "./pod-watch.ts";
-import type { Presence } from "./presence.ts";
+import type { Presence, Reach } from "./presence.ts";
 
-/** A connection on its way into a pod. */
-export interface Entrant {
-  /** How it reaches the pod. */
-  readonly known: KnownCluster;
-  readonly settings: KubernetesPod;
-  readonly authenticatedUsername: string;
+/** How a connection reaches its pod, and who looks after the namespace. */
+export interface Route {
+  readonly cluster: Reach;
+  readonly housekeeping: (namespace: string) => Pick<Housekeeping, "wake">;
 }
 
 interface Occupied {
@@ -34,7 +31,7 @@ interface Occupied {
 
 /** A connection that is in a pod, or on its way. */
 interface Stay {
-  readonly known: KnownCluster;
+  readonly route: Route;
   readonly occupied: Occupied;
   readonly release: () => void;
 }
@@ -52,10 +49,14 @@ export class Occupancy {
   }
 
   /** Enters until the scope closes. The pod as it is with the mark; undefined when it is gone. */
-  enter(pod: V1Pod, entrant: Entrant): Effect.Effect<V1Pod | undefined, CallFailure, Scope.Scope> {
+  enter(
+    pod: V1Pod,
+    entrant: Entrant,
+    route: Route,
+  ): Effect.Effect<V1Pod | undefined, CallFailure, Scope.Scope> {
     return Effect.map(
       Effect.acquireRelease(
-        Effect.suspend(() => this.#come(pod, entrant)),
+        Effect.suspend(() => this.#come(pod, entrant, route)),
         (entered) => (entered === undefined ? Effect.void : this.#leave(entered.stay)),
         { interruptible: false },
       ),
@@ -64,10 +65,10 @@ export class Occupancy {
   }
 
   /** Enters a pod that was created with the mark. */
-  adopt(pod: V1Pod, { known }: Entrant): Effect.Effect<void, never, Scope.Scope> {
+  adopt(pod: V1Pod, route: Route): Effect.Effect<void, never, Scope.Scope> {
     return Effect.acquireRelease(
       Effect.sync(() => {
-        const stay = this.#interest(pod, known);
+        const stay = this.#interest(pod, route);
         stay.occupied.connections += 1;
         stay.occupied.idleSeconds = idleSecondsOf(pod);
         return stay;
@@ -76,7 +77,7 @@ export class Occupancy {
     );
   }
 
-  #interest(pod: V1Pod, known: KnownCluster): Stay {
+  #interest(pod: V1Pod, route: Route): Stay {
     const watched = watchedPod(pod);
     const occupied = this.#pods.get(watched.uid) ?? {
       pod: watched,
@@ -87,7 +88,7 @@ export class Occupancy {
     };
     occupied.interested += 1;
     this.#pods.set(watched.uid, occupied);
-    return { known, occupied, release: this.#presence.hold(known.cluster, watched) };
+    return { route, occupied, release: this.#presence.hold(route.cluster, watched) };
   }
 
   #loseInterest({ occupied, release }: Stay): void {
@@ -99,11 +100,12 @@ export class Occupancy {
   #come(
     pod: V1Pod,
     entrant: Entrant,
+    route: Route,
   ): Effect.Effect<{ readonly pod: V1Pod; readonly stay: Stay } | undefined, CallFailure> {
-    const stay = this.#interest(pod, entrant.known);
+    const stay = this.#interest(pod, route);
     const { occupied } = stay;
     const { namespace, name, uid } = occupied.pod;
-    const { api } = entrant.known.cluster;
+    const { api } = route.cluster;
     const { createMissingPods, idleTimeout } = entrant.settings;
     const mark = Effect.suspend(() =>
       occupied.connections > 0 &&
@@ -127,9 +129,9 @@ export class Occupancy {
   }
 
   #leave(stay: Stay): Effect.Effect<void> {
-    const { known, occupied } = stay;
+    const { route, occupied } = stay;
     const { namespace, name, uid } = occupied.pod;
-    const { api } = known.cluster;
+    const { api } = route.cluster;
     return occupied.turn.withPermit(
       Effect.suspend(() => {
         occupied.connections -= 1;
@@ -149,7 +151,7 @@ export class Occupancy {
           Effect.ensuring(
             Effect.sync(() => {
               this.#loseInterest(stay);
-              if (occupied.idleSeconds > 0) known.housekeeping(namespace).wake();
+              if (occupied.idleSeconds > 0) route.housekeeping(namespace).wake();
             }),
           ),
         );

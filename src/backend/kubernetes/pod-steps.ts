@@ -64,7 +64,10 @@ export const podSteps = (benchFor: Workshop) => {
       warnOfOthers(bench, plan, pod);
       // A pod that Berth did not make is nobody's to delete: a mark would protect it from nothing.
       if (!isOurs(pod)) return yield* meet(bench, pod);
-      const entered = yield* Scope.provide(clusters.occupancy.enter(pod, entrantOf(bench)), connection.scope);
+      const entered = yield* Scope.provide(
+        clusters.occupancy.enter(pod, entrantOf(bench), bench),
+        connection.scope,
+      );
       if (entered === undefined) return undefined;
       housekeeping(plan.namespace).welcome();
       return yield* meet(bench, entered);
