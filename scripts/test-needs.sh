@@ -37,6 +37,7 @@ kerberos    krb5-kdc               krb5kdc
 kerberos    krb5-admin-server      kadmin.local
 kerberos    krb5-user              kinit
 kerberos    faketime               faketime
+kerberos    util-linux             chrt
 inspect     openssh-client         ssh
 inspect     chromium               chromium
 docker      root                   -

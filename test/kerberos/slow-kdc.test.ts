@@ -1,0 +1,150 @@
+/** What becomes of logins, and of those who are in, while the KDC is slow or says nothing. */
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { must, start, transcriptOf } from "../support/command.ts";
+import type { Daemon } from "../support/daemon.ts";
+import { GssapiClient, KERBEROS } from "../support/gssapi-client.ts";
+import { type GssapiInitiator, gssapiInitiator } from "../support/gssapi-initiator.ts";
+import { type Kdc, PARTNER, REALM, startKdc } from "../support/kdc.ts";
+import { generateKey } from "../support/keys.ts";
+import { projectRoot } from "../support/root.ts";
+import { type SlowKdc, slowKdc } from "../support/slow-kdc.ts";
+import { fileTemporaryDirectory } from "../support/temporary.ts";
+import { kerberosAuth, kerberosDaemon, ssh } from "./world.ts";
+
+const PASSWORD = "secret-of-user1";
+const LOGINS = 50;
+const KDC_DELAY_MILLIS = 2000;
+const ECHO_MILLIS = 50;
+
+describe("with a slow KDC", () => {
+  let kdc: Kdc;
+  let late: SlowKdc;
+  let silent: SlowKdc;
+  let daemon: Daemon;
+  let patient: Daemon;
+  let patience: ReturnType<typeof ssh>;
+  /** A file with the private key by which the typist logs in, for that asks no KDC. */
+  let typistKey: string;
+
+  /** The same KDC for somebody who finds it at another port. */
+  const configurationWith = async (folder: string, { port }: SlowKdc): Promise<string> => {
+    const file = `${folder}/krb5-${port}.conf`;
+    const text = await readFile(kdc.configPath, "utf8");
+    await writeFile(file, text.replace(`127.0.0.1:${kdc.ports[REALM]}`, `127.0.0.1:${port}`));
+    return file;
+  };
+
+  beforeAll(async () => {
+    kdc = await startKdc({ users: { user1: PASSWORD, [`user1@${PARTNER}`]: PASSWORD } });
+    late = await slowKdc(kdc.ports[REALM], KDC_DELAY_MILLIS);
+    silent = await slowKdc(kdc.ports[REALM], Number.POSITIVE_INFINITY);
+    const folder = await fileTemporaryDirectory();
+    typistKey = join(folder, "key");
+    const { publicKey } = await generateKey(folder, "key");
+    const auth = async (slow: SlowKdc) => ({
+      ...kerberosAuth(
+        { keytab: kdc.keytab, configPath: await configurationWith(folder, slow) },
+        { credentialCachePath: `${folder}/user1/krb5cc` },
+      ),
+      publicKey: { method: "users" },
+      users: [{ name: "typist", authorizedKeys: [publicKey] }],
+    });
+    // What a sandbox takes to be furnished is not what is measured.
+    daemon = await kerberosDaemon(await auth(late), {
+      process: { isolation: "none", home: `${folder}/%u` },
+    });
+    patient = await kerberosDaemon(await auth(silent));
+    // This takes a while: it goes on behind the other tests.
+    patience = ssh(patient, { username: "user1", password: PASSWORD }, "echo never");
+  });
+
+  afterAll(async () => {
+    await daemon[Symbol.asyncDispose]();
+    await patient[Symbol.asyncDispose]();
+    await late[Symbol.asyncDispose]();
+    await silent[Symbol.asyncDispose]();
+    await kdc[Symbol.asyncDispose]();
+  });
+
+  /** Logs in with a ticket, which asks no KDC. */
+  const byTicket = async (client: GssapiClient, initiator: GssapiInitiator): Promise<void> => {
+    await client.request(KERBEROS);
+    const word = await client.token(await initiator.begin());
+    await initiator.step(word.kind === "token" ? word.bytes : Buffer.alloc(0));
+    const last = await client.mic(await initiator.sign(client.signedData()));
+    expect(last).toEqual({ kind: "success" });
+  };
+
+  const script = (name: string): string => join(projectRoot, `test/support/${name}.mjs`);
+
+  const at = (samples: readonly number[], part: number): number =>
+    samples[Math.floor((samples.length - 1) * part)] ?? Number.NaN;
+
+  const told = (samples: readonly number[]): string =>
+    [0.5, 0.9, 1].map((part) => `${at(samples, part).toFixed(1)} ms`).join(", ");
+
+  /**
+   * The longest echo is the claim, so nothing but Berth may make it longer. Both daemons and the typist come first at
+   * the processors (sched(7), SCHED_FIFO), before the crowd's clients, the KDC and whatever else the machine does; what
+   * holds a terminal up all the same shows at the same time on the daemon that nobody logs into. Each client runs a
+   * program, as `ssh` would, for starting it may hold others up, too.
+   */
+  it("fifty logins wait, and a session's echo does not; nor does a login with a ticket", async () => {
+    for (const { pid } of [daemon, patient])
+      await must("chrt", ["--all-tasks", "--fifo", "--pid", "1", `${pid}`]);
+    const ports = [daemon, patient].map(({ port }) => String(port));
+    const typing = [process.execPath, script("typist"), "typist", typistKey, ...ports];
+    await using typist = start("chrt", ["--fifo", "1", ...typing]);
+    const typed = transcriptOf(typist.stdout);
+    await typed.waitFor("typing");
+
+    await using initiator = gssapiInitiator(await kdc.kinit("user1"));
+    const ticketHolder = await GssapiClient.to(daemon, "user1");
+    const client = [script("crowd"), String(daemon.port), String(LOGINS), "user1", PASSWORD];
+    await using crowd = start(process.execPath, client);
+    const heard = transcriptOf(crowd.stdout);
+    await heard.waitFor("all wait", 40);
+    await byTicket(ticketHolder, initiator);
+    expect(heard.text).not.toContain("one is in");
+
+    const [outcome] = await heard.waitFor(/\{.*\}/, 40);
+    typist.stdin.end();
+    const [echoes] = await typed.waitFor(/\[\[.*\]\]/);
+    const { seconds, ended } = JSON.parse(outcome) as { seconds: number; ended: number };
+    expect(ended).toBe(LOGINS);
+    // They wait side by side: the KDC is asked twice for each, and takes 2 s each time.
+    expect(seconds).toBeGreaterThan(4);
+    expect(seconds).toBeLessThan(20);
+
+    const pairs = JSON.parse(echoes) as readonly (readonly [number, number])[];
+    const [crowded, quiet] = ([0, 1] as const).map((on) =>
+      pairs.map((pair) => pair[on]).sort((one, other) => one - other),
+    ) as [number[], number[]];
+    console.log(
+      `${LOGINS} logins in ${seconds.toFixed(1)} s. Echo (median, 90 %, longest): ${told(crowded)}; on another daemon: ${told(quiet)}`,
+    );
+    expect(pairs.length).toBeGreaterThan(100);
+    expect(at(crowded, 1)).toBeLessThan(ECHO_MILLIS + at(quiet, 1));
+  });
+
+  it("that never answers is given up, and told from one that is not there", async () => {
+    const result = await patience;
+    expect(result).toMatchObject({ code: 255, stdout: "" });
+    expect(result.stderr).toContain("Your login can't be checked at this time.");
+    expect(silent.asked()).toBeGreaterThan(0);
+    expect(await patient.log.next("KRB_BACKEND_TIMEOUT", { username: "user1" })).toMatchObject({
+      level: "error",
+    });
+    // What still waits in the library keeps nobody from leaving.
+    const asking = () => patient.log.next("AUTH", ({ message }) => message.includes("request to the KDC"));
+    await asking();
+    const another = ssh(patient, { username: "user1", password: PASSWORD }, "echo never");
+    await asking();
+    const stopped = performance.now();
+    expect(await patient.stop()).toEqual({ code: 0, signal: null });
+    expect(performance.now() - stopped).toBeLessThan(10_000);
+    expect(await another).toMatchObject({ code: 255, stdout: "" });
+  });
+});
