@@ -15,6 +15,7 @@ import { configureFrom } from "./configure.ts";
 import { type Daemon, type Service, startDaemon } from "./daemon.ts";
 import type { Failure } from "./failure.ts";
 import { healthService } from "./health/service.ts";
+import { letHeapGrow } from "./heap.ts";
 import { httpClient } from "./http/client.ts";
 import { openInspector } from "./inspect/inspector.ts";
 import type { Logger } from "./log/logger.ts";
@@ -108,6 +109,7 @@ const exitCodeOf = (run: Effect.Effect<number, Failure | ConfigInvalid>): Promis
 const runLoaded = ({ config, warnings }: Loaded, listening: Listening): Effect.Effect<number, Failure> =>
   Effect.scoped(
     Effect.gen(function* () {
+      letHeapGrow();
       const log = yield* openLog(config.log, process);
       const daemon = yield* open(config, log.logger, warnings, listening);
       yield* obeySignals(daemon, log);
