@@ -17,6 +17,7 @@ import {
 import { type KerberosLogin, type KerberosOutcome, kerberosMachine } from "./kerberos.ts";
 import { type OidcOutcome, oidcMachine } from "./oidc.ts";
 import { required, requiredAction } from "./required.ts";
+import { authUnanswered, kdcUnanswered } from "./unanswered.ts";
 
 export interface AuthenticationInput {
   readonly connectionId: string;
@@ -36,7 +37,10 @@ export interface AuthenticationContext extends AuthenticationInput {
   readonly identity: Identity | undefined;
   /** Why the last attempt failed. */
   readonly refusal: Refusal | undefined;
-  readonly granted: boolean;
+  /** Whether somebody has read why a key was refused. */
+  readonly spokeOfKeys: boolean;
+  /** What it came to. */
+  readonly outcome: AuthenticationOutcome | undefined;
 }
 
 /** SSH_MSG_USERAUTH_REQUEST. Without a credential the method is `none` or one that Berth doesn't know. */
@@ -54,9 +58,16 @@ export interface AuthenticationAbandoned {
   readonly type: "authentication.abandoned";
 }
 
+/** The time for a login is over; the refusal is for where nobody but the client, or a person, is waited for. */
+export interface GraceExpired {
+  readonly type: "grace.expired";
+  readonly refusal: Refusal;
+}
+
 export type AuthenticationEvent =
   | AuthenticationRequested
   | AuthenticationAbandoned
+  | GraceExpired
   | { readonly type: "login.granted" }
   | { readonly type: "login.refused"; readonly refusal: Refusal };
 
@@ -167,6 +178,24 @@ const failureLine = ({ connectionId, attempt, refusal, failures }: Authenticatio
   },
 });
 
+/** Whether what failed is a key, whose holder is not proven. */
+const isAboutKey = ({ attempt, identity }: AuthenticationContext): boolean =>
+  attempt?.credential.method === "publickey" && identity === undefined;
+
+/**
+ * A client offers its keys by itself, one after another, and then asks for a password: a sentence about each that
+ * doesn't fit, or one at every login with a password, is noise. It does not say either which key is its last, so
+ * somebody reads one sentence, about the first, where that is their only way in, and where nobody could even be
+ * asked about it: then the next one won't do better.
+ */
+const speaksOfKeys = ({ methods, spokeOfKeys }: AuthenticationContext, { level }: Refusal): boolean =>
+  !spokeOfKeys && (level === "error" || methods.every((method) => method === "publickey"));
+
+const questionOf = (context: AuthenticationContext) => {
+  const { credential, username } = attemptOf(context);
+  return { username, method: credential.method };
+};
+
 export const authenticationMachine = setup({
   types: {
     input: {} as AuthenticationInput,
@@ -208,6 +237,11 @@ export const authenticationMachine = setup({
       acceptableKeys: { ...context.acceptableKeys, [keyIndex(context)]: identity },
     })),
     keepReason: assign((_, { error }: { error: unknown }) => ({ refusal: refusalOf(error) })),
+    refuse: assign((_, { refusal }: { refusal: Refusal }) => ({
+      refusal,
+      outcome: { kind: "refused", refusal } as const,
+    })),
+    noteWords: assign(({ context }) => ({ spokeOfKeys: context.spokeOfKeys || isAboutKey(context) })),
     countFailure: assign(({ context }) => ({ failures: context.failures + 1 })),
   },
   guards: {
@@ -224,14 +258,17 @@ export const authenticationMachine = setup({
     isKnownKey: ({ context }) => keyIndex(context) in context.acceptableKeys,
     isSigned: ({ context }) => keyAttemptOf(context).credential.signed,
     isIdentified: (_, { kind }: OidcOutcome | KerberosOutcome) => kind === "granted",
+    /** Of the ways of Kerberos: it is asked of the KDC, where a ticket is the client's to send. */
+    isAboutPassword: ({ context }) => attemptOf(context).credential.method === "password",
     isExhausted: ({ context }) => context.failures >= context.attemptLimit,
-    /** A client tries its keys by itself: nobody wants to read a sentence about each that doesn't fit. */
-    hasWordsForAPerson: ({ context }) =>
-      context.refusal?.userMessage !== "" &&
-      (context.identity !== undefined ||
-        context.attempt?.credential.method === "password" ||
-        context.attempt?.credential.method === "keyboard-interactive" ||
-        context.attempt?.credential.method === "gssapi-with-mic"),
+    /** Of what can't be tried nobody needs to read: clients ask for it by themselves. */
+    hasWordsForAPerson: ({ context }) => {
+      const { refusal, attempt, identity } = context;
+      if (refusal === undefined || refusal.userMessage === "") return false;
+      return isAboutKey(context)
+        ? speaksOfKeys(context, refusal)
+        : attempt !== undefined || identity !== undefined;
+    },
   },
 }).createMachine({
   id: "authentication",
@@ -242,11 +279,20 @@ export const authenticationMachine = setup({
     acceptableKeys: {},
     identity: undefined,
     refusal: undefined,
-    granted: false,
+    spokeOfKeys: false,
+    outcome: undefined,
   }),
-  output: ({ context }) =>
-    context.granted ? { kind: "granted" } : { kind: "refused", refusal: tooManyFailures(context) },
+  output: ({ context }) => {
+    if (context.outcome === undefined) throw new Error("the conversation ended with nothing");
+    return context.outcome;
+  },
   initial: "awaitingRequest",
+  on: {
+    "grace.expired": {
+      target: ".refused",
+      actions: { type: "refuse", params: ({ event }) => event },
+    },
+  },
   states: {
     awaitingRequest: {
       on: {
@@ -299,6 +345,15 @@ export const authenticationMachine = setup({
         },
         onError: { target: "failing", actions: { type: "keepReason", params: ({ event }) => event } },
       },
+      on: {
+        "grace.expired": {
+          target: "refused",
+          actions: {
+            type: "refuse",
+            params: ({ context }) => ({ refusal: authUnanswered("password", questionOf(context)) }),
+          },
+        },
+      },
     },
 
     consideringKey: {
@@ -313,6 +368,15 @@ export const authenticationMachine = setup({
           actions: { type: "keepKey", params: ({ event }) => event.output },
         },
         onError: { target: "failing", actions: { type: "keepReason", params: ({ event }) => event } },
+      },
+      on: {
+        "grace.expired": {
+          target: "refused",
+          actions: {
+            type: "refuse",
+            params: ({ context }) => ({ refusal: authUnanswered("public key", questionOf(context)) }),
+          },
+        },
       },
     },
     keyAcceptable: {
@@ -376,6 +440,14 @@ export const authenticationMachine = setup({
         onError: { target: "failing", actions: { type: "keepReason", params: ({ event }) => event } },
       },
       on: {
+        "grace.expired": {
+          guard: "isAboutPassword",
+          target: "refused",
+          actions: {
+            type: "refuse",
+            params: ({ context }) => ({ refusal: kdcUnanswered(questionOf(context)) }),
+          },
+        },
         "authentication.abandoned": {
           target: "failing",
           actions: { type: "keepReason", params: { error: abandoned } },
@@ -405,7 +477,13 @@ export const authenticationMachine = setup({
     failing: {
       entry: ["countFailure", { type: "log", params: ({ context }) => failureLine(context) }],
       always: [
-        { guard: "isExhausted", target: "refused" },
+        {
+          guard: "isExhausted",
+          target: "refused",
+          actions: assign(({ context }) => ({
+            outcome: { kind: "refused", refusal: tooManyFailures(context) } as const,
+          })),
+        },
         {
           guard: "hasWordsForAPerson",
           target: "awaitingRequest",
@@ -414,6 +492,7 @@ export const authenticationMachine = setup({
               type: "showBanner",
               params: ({ context }) => ({ ...context, text: context.refusal?.userMessage ?? "" }),
             },
+            "noteWords",
             { type: "answerFailure", params: ({ context }) => context },
           ],
         },
@@ -423,7 +502,10 @@ export const authenticationMachine = setup({
 
     granted: {
       type: "final",
-      entry: [{ type: "answerSuccess", params: ({ context }) => context }, assign({ granted: true })],
+      entry: [
+        { type: "answerSuccess", params: ({ context }) => context },
+        assign({ outcome: { kind: "granted" } as const }),
+      ],
     },
     refused: { type: "final" },
   },

@@ -6,6 +6,7 @@ import type { ErrorActorEvent } from "xstate";
 import type {
   AuthenticationAbandoned,
   AuthenticationRequested,
+  GraceExpired,
   IdentityVerified,
   InteractionBegan,
 } from "./authentication.ts";
@@ -57,6 +58,7 @@ export type ConnectionEvent =
   | AuthenticationRequested
   | AuthenticationAbandoned
   | InteractionBegan
+  | GraceExpired
   | IdentityVerified
   | { readonly type: "session.opened"; readonly channel: number }
   | { readonly type: "session.requested"; readonly channel: number; readonly request: SessionRequest }
@@ -105,12 +107,15 @@ export const provisioningOf = (context: ConnectionContext): Provisioning => {
   return { ...identityOf(context), settings: context.settings };
 };
 
-export const graceExpired = (loginGraceMillis: number): Refusal => ({
-  code: "SSH_LOGIN_GRACE_EXPIRED",
-  level: "notice",
-  userMessage: "Logging in took too long. Please connect again.",
-  message: "The client did not log in within the grace time",
-  details: { loginGraceSeconds: loginGraceMillis / 1000 },
+export const graceExpired = (loginGraceMillis: number): GraceExpired => ({
+  type: "grace.expired",
+  refusal: {
+    code: "SSH_LOGIN_GRACE_EXPIRED",
+    level: "notice",
+    userMessage: "Logging in took too long. Please connect again.",
+    message: "The client did not log in within the grace time",
+    details: { loginGraceSeconds: loginGraceMillis / 1000 },
+  },
 });
 
 export const shuttingDown: Refusal = {
@@ -143,9 +148,9 @@ export const lineOf = ({ connectionId, identity }: ConnectionContext, { details,
   line: {
     ...line,
     details: {
-      ...details,
       username: identity?.username,
       authenticatedUsername: identity?.authenticatedUsername,
+      ...details,
     },
   },
 });

@@ -2,7 +2,7 @@
  * One SSH connection, from the socket to its last byte: who is it, may they come in, what do they get, where do
  * their programs run, and why did it end. A reader of this file should understand the product.
  */
-import { assign, emit, not, sendTo, setup } from "xstate";
+import { assign, emit, not, raise, sendTo, setup } from "xstate";
 import { type AuthenticationOutcome, authenticationMachine } from "./authentication.ts";
 import {
   backendMissing,
@@ -42,6 +42,7 @@ import { processMachine } from "./process.ts";
 import { required, requiredAction, requiredGuard } from "./required.ts";
 import { sessionMachine } from "./session.ts";
 import { sshProxyMachine } from "./sshproxy.ts";
+import { authUnanswered, configUnanswered } from "./unanswered.ts";
 
 const connection = setup({
   types: {
@@ -251,6 +252,10 @@ export const connectionMachine = compound.createMachine({
           states: {
             handshaking: {
               on: {
+                "grace.expired": {
+                  target: "#connection.closing",
+                  actions: [{ type: "refuse", params: ({ event }) => event }, "logRefusal"],
+                },
                 "handshake.completed": {
                   target: "authenticating",
                   actions: [
@@ -273,6 +278,7 @@ export const connectionMachine = compound.createMachine({
               on: {
                 "authentication.requested": { actions: sendTo("authentication", ({ event }) => event) },
                 "authentication.abandoned": { actions: sendTo("authentication", ({ event }) => event) },
+                "grace.expired": { actions: sendTo("authentication", ({ event }) => event) },
                 "identity.verified": {
                   target: "authorizing",
                   actions: assign(({ event }) => ({ identity: event.identity })),
@@ -293,6 +299,15 @@ export const connectionMachine = compound.createMachine({
                   actions: { type: "refuseLogin", params: ({ event }) => event },
                 },
               },
+              on: {
+                "grace.expired": {
+                  target: "#connection.closing",
+                  actions: [
+                    { type: "refuse", params: { refusal: authUnanswered("authorization", {}) } },
+                    "logRefusal",
+                  ],
+                },
+              },
             },
             configuring: {
               invoke: {
@@ -309,10 +324,19 @@ export const connectionMachine = compound.createMachine({
                   actions: { type: "refuseLogin", params: ({ event }) => event },
                 },
               },
+              on: {
+                "grace.expired": {
+                  target: "#connection.closing",
+                  actions: [{ type: "refuse", params: { refusal: configUnanswered } }, "logRefusal"],
+                },
+              },
             },
           },
         },
-        /** What clients do by themselves is done in a minute; a person with a browser may take longer, once. */
+        /**
+         * What clients do by themselves is done in a minute; a person with a browser may take longer, once. What it
+         * means that time is over is for each state of the login to say.
+         */
         patience: {
           initial: "ordinary",
           states: {
@@ -320,31 +344,20 @@ export const connectionMachine = compound.createMachine({
               on: { "interaction.began": { target: "interactive" } },
               after: {
                 loginGrace: {
-                  target: "#connection.closing",
-                  actions: [
-                    {
-                      type: "refuse",
-                      params: ({ context }) => ({ refusal: graceExpired(context.loginGraceMillis) }),
-                    },
-                    "logRefusal",
-                  ],
+                  target: "over",
+                  actions: raise(({ context }) => graceExpired(context.loginGraceMillis)),
                 },
               },
             },
             interactive: {
               after: {
                 interactiveGrace: {
-                  target: "#connection.closing",
-                  actions: [
-                    {
-                      type: "refuse",
-                      params: ({ context }) => ({ refusal: graceExpired(context.interactiveGraceMillis) }),
-                    },
-                    "logRefusal",
-                  ],
+                  target: "over",
+                  actions: raise(({ context }) => graceExpired(context.interactiveGraceMillis)),
                 },
               },
             },
+            over: {},
           },
         },
       },

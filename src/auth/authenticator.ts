@@ -4,6 +4,7 @@
  */
 import type { Effect, Redacted } from "effect";
 import type { Identity } from "../../machines/facts.ts";
+import { LOGIN_UNCHECKED } from "../../machines/unanswered.ts";
 import { type Failure, failure } from "../failure.ts";
 import { noAdditions } from "../metadata.ts";
 
@@ -75,8 +76,4 @@ export class AuthorizationRefused extends failure(
 ) {}
 
 /** Whoever checks logins could not be asked, or did not answer in a way that can be understood. */
-export class AuthBackendFailed extends failure(
-  "AuthBackendFailed",
-  "AUTH_BACKEND_ERROR",
-  "Your login can't be checked at this time. Please try again later.",
-) {}
+export class AuthBackendFailed extends failure("AuthBackendFailed", "AUTH_BACKEND_ERROR", LOGIN_UNCHECKED) {}

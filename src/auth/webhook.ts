@@ -4,6 +4,7 @@
  * says `"success": true` lets anybody in.
  */
 import { Duration, Effect } from "effect";
+import { LOGIN_UNCHECKED } from "../../machines/unanswered.ts";
 import type { AuthWebhook } from "../config/sections/auth.ts";
 import { failure } from "../failure.ts";
 import { urlForLog } from "../http/url.ts";
@@ -23,11 +24,7 @@ import {
 import { AuthAnswer, AuthorizationRequest, PasswordRequest, PublicKeyRequest } from "./protocol.ts";
 
 /** The server answered with another status than 200: that is an error of the server, never a verdict on a login. */
-export class AuthInvalidStatus extends failure(
-  "AuthInvalidStatus",
-  "AUTH_INVALID_STATUS",
-  "Your login can't be checked at this time. Please try again later.",
-) {}
+export class AuthInvalidStatus extends failure("AuthInvalidStatus", "AUTH_INVALID_STATUS", LOGIN_UNCHECKED) {}
 
 /** How to talk with one webhook. */
 export interface AuthWebhookConnection {

@@ -4,6 +4,7 @@
  */
 import { Duration, Effect } from "effect";
 import type { Identity } from "../../machines/facts.ts";
+import { ENVIRONMENT_UNKNOWN } from "../../machines/unanswered.ts";
 import type { ConfigServer } from "../config/sections/configserver.ts";
 import { type Failure, failure } from "../failure.ts";
 import { urlForLog } from "../http/url.ts";
@@ -16,14 +17,14 @@ import { ConfigAnswer, ConfigRequest } from "./protocol.ts";
 export class ConfigBackendFailed extends failure(
   "ConfigBackendFailed",
   "CONFIG_BACKEND_ERROR",
-  "Your environment can't be configured at this time. Please try again later.",
+  ENVIRONMENT_UNKNOWN,
 ) {}
 
 /** The server answered with another status than 200. */
 export class ConfigInvalidStatus extends failure(
   "ConfigInvalidStatus",
   "CONFIG_INVALID_STATUS_CODE",
-  "Your environment can't be configured at this time. Please try again later.",
+  ENVIRONMENT_UNKNOWN,
 ) {}
 
 export interface ConnectionConfig {

@@ -102,6 +102,7 @@ const events: EventOf<BerthEvent> = {
   }),
   "authentication.abandoned": nothing,
   "interaction.began": nothing,
+  "grace.expired": nothing,
   "identity.verified": ({ identity, method }) => ({
     username: cut(identity.username),
     authenticatedUsername: cut(identity.authenticatedUsername),

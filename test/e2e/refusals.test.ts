@@ -245,10 +245,19 @@ describe("a server that is down", () => {
     });
     const refused = await login(daemon.target({ password: PASSWORD }), "echo in");
     expect(refused).toMatchObject({ code: 255, stdout: "" });
-    expect(refused.stderr).toContain("Logging in took too long.");
-    const { details } = await daemon.log.next("CONFIG_BACKEND_ERROR", (line) => line.level === "error");
-    expect(details).toMatchObject({ username: "demo", reason: "HTTP_CLIENT_CONNECTION_FAILED" });
-    await daemon.log.next("SSH_LOGIN_GRACE_EXPIRED", { username: "demo" });
+    expect(refused.stderr).toContain("Your environment can't be configured at this time.");
+    expect(refused.stderr).not.toContain("too long");
+    const reason = "HTTP_CLIENT_CONNECTION_FAILED";
+    await daemon.log.any(
+      "CONFIG_BACKEND_ERROR",
+      (line) => line.level === "error" && line.details.reason === reason,
+    );
+    await daemon.log.any(
+      "CONFIG_BACKEND_ERROR",
+      ({ message, details }) =>
+        message.endsWith("before the time for the login was over") && details.username === "demo",
+    );
+    expect(daemon.log.all("SSH_LOGIN_GRACE_EXPIRED")).toEqual([]);
 
     await using _ = await openWebhookServer(byPath({ "/config": answer({ config: {} }) }), port);
     expect(await login(daemon.target({ password: PASSWORD }), "echo in")).toMatchObject({
@@ -269,6 +278,35 @@ describe("a server that is down", () => {
     expect(refused).toMatchObject({ code: 255, stdout: "" });
     expect(refused.stderr).toContain("Your login can't be checked at this time.");
     await daemon.log.next("AUTH_BACKEND_ERROR", (line) => line.level === "error");
+  });
+
+  const impatient = { ssh: { loginGraceTime: "3s" }, backend: "process" };
+
+  it("is what a login is refused for that it holds up until its time is over", async () => {
+    const webhook = { url: (await webhookServer(answer({}, 500))).url };
+    await using daemon = await startDaemon({
+      config: { ...impatient, auth: { password: { method: "webhook", webhook } } },
+    });
+    const { stderr } = await login(daemon.target({ password: PASSWORD }));
+    expect(stderr).toContain("Your login can't be checked at this time.");
+    expect(stderr).not.toContain("too long");
+    // The one line says what the server did, the other that it was the end of this login.
+    await daemon.log.any("AUTH_BACKEND_ERROR", { username: "demo", reason: "AUTH_INVALID_STATUS" });
+    await daemon.log.any("AUTH_BACKEND_ERROR", { username: "demo", method: "password" });
+    expect(daemon.log.all("SSH_LOGIN_GRACE_EXPIRED")).toEqual([]);
+  });
+
+  it("is told to those who have only a key, once, with the reference", async () => {
+    const folder = await temporaryDirectory();
+    const { file: identityFile } = await generateKey(folder, "key");
+    const method = { method: "webhook", webhook: { url: await down(), authTimeout: "1s" } };
+    await using daemon = await startDaemon({
+      config: { auth: { publicKey: method, password: method }, backend: "process" },
+    });
+    const { stderr } = await login(daemon.target({ identityFile }));
+    expect(
+      stderr.match(/Your login can't be checked at this time\..*\(reference [0-9a-f]{8}\)/g),
+    ).toHaveLength(1);
   });
 
   it("refuses logins while the authorization server does not answer", async () => {

@@ -29,6 +29,8 @@ interface AuthenticationWorld extends LoginWorld {
   readonly key: UserKey;
   client: WireClient;
   spoilsSignatures: boolean;
+  /** The login may not take long, and webhooks do not answer. */
+  isImpatient: boolean;
 }
 
 let portal: Portal;
@@ -36,6 +38,7 @@ let provider: OidcProvider;
 let kdc: Kdc;
 let tickets: Tickets;
 let shared: ObservedDaemon;
+let impatient: ObservedDaemon;
 
 beforeAll(async () => {
   portal = await openPortal();
@@ -43,10 +46,23 @@ beforeAll(async () => {
   provider.amend("/device/auth", { interval: 0.2 });
   kdc = await startKdc({ users: { jane: "secret" } });
   tickets = await kdc.kinit("jane");
+  shared = await start("60s");
+  impatient = await start("8s");
+});
+afterAll(async () => {
+  await impatient[Symbol.asyncDispose]();
+  await shared[Symbol.asyncDispose]();
+  await kdc[Symbol.asyncDispose]();
+  await provider[Symbol.asyncDispose]();
+  await portal[Symbol.asyncDispose]();
+});
+
+const start = (loginGraceTime: string): Promise<ObservedDaemon> => {
   const { auth, ...sections } = askingPortal(portal);
-  shared = await startObserved({
+  return startObserved({
     config: {
       ...sections,
+      ssh: { loginGraceTime },
       auth: {
         ...auth,
         keyboardInteractive: {
@@ -66,13 +82,7 @@ beforeAll(async () => {
       backend: "process",
     },
   });
-});
-afterAll(async () => {
-  await shared[Symbol.asyncDispose]();
-  await kdc[Symbol.asyncDispose]();
-  await provider[Symbol.asyncDispose]();
-  await portal[Symbol.asyncDispose]();
-});
+};
 
 const requested = (method: string, credential?: Partial<Credential>) => ({
   type: "authentication.requested",
@@ -120,6 +130,9 @@ const provideTicket = async ({ client, username }: AuthenticationWorld): Promise
   const mic = await initiator.sign(Buffer.concat([string(client.sessionId), request]));
   client.send(Message.USERAUTH_GSSAPI_MIC, mic);
 };
+
+/** A webhook that never answers. */
+const ignore = (): void => {};
 
 /** A webhook was asked about the user. */
 const asks =
@@ -195,6 +208,18 @@ walk<AuthenticationWorld>("authentication", {
         world.spoilsSignatures = true;
       },
     },
+    "the time for the login is over": {
+      event: { type: "grace.expired", refusal: REFUSAL },
+      // The first thing that happens: a login that has gone on for a while may be out of time anywhere.
+      when: ({ context, ...snapshot }) =>
+        context.failures === 0 &&
+        ["awaitingRequest", "checkingPassword", "askingForKey"].includes(snapshot.value),
+      arrange: (world) => {
+        world.isImpatient = true;
+        world.answers.password = ignore;
+        world.answers.publicKey = ignore;
+      },
+    },
     "a login with a browser": {
       event: requested("keyboard-interactive", {}),
       cause: (world) => ask(world, "keyboard-interactive", "", ""),
@@ -242,8 +267,9 @@ walk<AuthenticationWorld>("authentication", {
       // It is there once the walk begins.
       client: undefined as unknown as WireClient,
       spoilsSignatures: false,
+      isImpatient: false,
     }),
-  daemon: async () => shared,
+  daemon: async ({ isImpatient }) => (isImpatient ? impatient : shared),
   begin: async (world, daemon) => {
     world.client = await WireClient.connect(daemon);
     await world.client.beginAuthentication();
@@ -261,12 +287,17 @@ walk<AuthenticationWorld>("authentication", {
     "authentication.askingKerberos": (world) => received(world).toContain(Message.USERAUTH_GSSAPI_RESPONSE),
     "authentication.awaitingVerdict": asks("/authz"),
     "authentication.granted": (world) => received(world).toContain(Message.USERAUTH_SUCCESS),
-    "authentication.refused": async ({ client }) => {
+    "authentication.refused": async ({ client, isImpatient, username }) => {
       const { text } = await client.disconnection();
-      expect(text).toContain("Too many failed attempts to log in.");
+      if (!isImpatient) expect(text).toContain("Too many failed attempts to log in.");
+      // Nobody took too long but who was asked.
+      else if (portal.asked(username).length > 0) expect(text).toContain("Your login can't be checked");
+      else expect(text).toContain("Logging in took too long.");
     },
   },
   unreached: {
+    "authentication.askingKerberos|grace.expired|0":
+      "passwords are a webhook's here, and a ticket is the client's to send: test/unit/machines/login-grace.test.ts has a KDC",
     "authentication.askingPerson|xstate.error.actor.0.authentication.askingPerson|0":
       "the machine of logins with a browser ends with a refusal whatever happens; an error would be a bug",
     "authentication.askingKerberos|xstate.error.actor.0.authentication.askingKerberos|0":

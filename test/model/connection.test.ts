@@ -80,7 +80,7 @@ afterAll(async () => {
 const startWatched = async ({ authorizes, isImpatient }: Kind): Promise<Watched> => {
   const { auth, ...sections } = askingPortal(portal);
   const { authz, ...methods } = auth;
-  const loginGraceTime = isImpatient ? "2s" : "60s";
+  const loginGraceTime = isImpatient ? "8s" : "60s";
   const daemon = await startObserved({
     config: {
       ...sections,
@@ -165,12 +165,19 @@ const contextOf = (snapshot: AnyMachineSnapshot): ConnectionContext => snapshot.
 const opened = (count: number) => (snapshot: AnyMachineSnapshot) =>
   contextOf(snapshot).sessions.length === count;
 const isSlow = (snapshot: AnyMachineSnapshot): boolean => contextOf(snapshot).identity?.username === "slow";
+const isUnanswered = (snapshot: AnyMachineSnapshot): boolean =>
+  contextOf(snapshot).identity?.username === "unanswered";
 /** An operator has ended it, and it waits for the provider. */
 const isEnding = (snapshot: AnyMachineSnapshot): boolean =>
   snapshot.matches("closing") && isSlow(snapshot) && contextOf(snapshot).refusal !== undefined;
 const isConfigured = (snapshot: AnyMachineSnapshot): boolean => contextOf(snapshot).settings !== undefined;
+const isTimeOver = (snapshot: AnyMachineSnapshot): boolean =>
+  snapshot.matches({ entering: { patience: "over" } });
 const takesClients = (snapshot: AnyMachineSnapshot): boolean =>
   snapshot.matches("provisioning") || snapshot.matches({ serving: "open" });
+
+/** A webhook that never answers. */
+const ignore = (): void => {};
 
 const identity = (username: string) => ({ username, authenticatedUsername: username });
 const verified = (username: string) => ({
@@ -265,7 +272,8 @@ walk<ConnectionWorld>("connection", {
     },
     "a password is tried": {
       event: { type: "authentication.requested", username: "", method: "password", credential: undefined },
-      when: (snapshot) => !isConfigured(snapshot),
+      // The first that is tried is the wrong one.
+      when: (snapshot) => contextOf(snapshot).identity === undefined && !isTimeOver(snapshot),
       arrange: ({ answers }) => {
         answers.password = firstThen(answer({ success: false }), answers.password);
       },
@@ -282,9 +290,22 @@ walk<ConnectionWorld>("connection", {
       },
       cause: async (world) => void (await ask(world, "password", false, PASSWORD)),
     },
+    "the password is right, and nobody answers what is asked about the user": {
+      event: verified("unanswered"),
+      when: ({ context }) => context.identity === undefined,
+      arrange: ({ kind, answers }) => {
+        kind.isImpatient = true;
+        answers.authorization = ignore;
+      },
+      cause: async (world) => void (await ask(world, "password", false, PASSWORD)),
+    },
+    "the grace time is over while authorization is asked": {
+      event: after(connectionMachine, "connection.entering.patience.ordinary"),
+      when: isUnanswered,
+    },
     "authorization agrees": {
       event: done(connectionMachine, "connection.entering.login.authorizing", identity("walker")),
-      when: (snapshot) => !isSlow(snapshot),
+      when: (snapshot) => !isSlow(snapshot) && !isUnanswered(snapshot),
     },
     "authorization agrees to a login with a browser": {
       event: done(connectionMachine, "connection.entering.login.authorizing", identity("slow")),
@@ -292,7 +313,7 @@ walk<ConnectionWorld>("connection", {
     },
     "authorization refuses": {
       event: fails(connectionMachine, "connection.entering.login.authorizing"),
-      when: (snapshot) => snapshot.matches({ entering: { login: "authorizing" } }),
+      when: (snapshot) => snapshot.matches({ entering: { login: "authorizing" } }) && !isUnanswered(snapshot),
       arrange: ({ answers }) => {
         answers.authorization = firstThen(answer({ success: false }), answers.authorization);
       },
@@ -333,7 +354,8 @@ walk<ConnectionWorld>("connection", {
     },
     "six attempts fail": {
       event: { type: "xstate.done.actor.authentication", output: REFUSED },
-      when: (snapshot) => snapshot.matches({ entering: { login: "authenticating" } }),
+      when: (snapshot) =>
+        snapshot.matches({ entering: { login: "authenticating" } }) && !isTimeOver(snapshot),
       cause: async (world) => {
         for (let attempt = 0; attempt < 6; attempt++) await ask(world, "hostbased", "", "", "", "", "");
       },
@@ -380,6 +402,18 @@ walk<ConnectionWorld>("connection", {
       when: (snapshot) => snapshot.matches({ entering: { login: "authenticating" } }),
       arrange: (world) => {
         world.kind.isImpatient = true;
+      },
+    },
+    "the time is over for what was asked of the client": {
+      event: { type: "xstate.done.actor.authentication", output: REFUSED },
+      when: isTimeOver,
+    },
+    "the grace time is over while the configuration server is asked": {
+      event: after(connectionMachine, "connection.entering.patience.ordinary"),
+      when: (snapshot) => snapshot.matches({ entering: { login: "configuring" } }) && !isSlow(snapshot),
+      arrange: (world) => {
+        world.kind.isImpatient = true;
+        world.answers.configuration = ignore;
       },
     },
     "the environment is ready": {
@@ -540,6 +574,7 @@ walk<ConnectionWorld>("connection", {
     "connection.entering.login.configuring": reported("entering.login.configuring"),
     "connection.entering.patience.ordinary": reported("entering.patience.ordinary"),
     "connection.entering.patience.interactive": reported("entering.patience.interactive"),
+    "connection.entering.patience.over": reported("entering.patience.over"),
     "connection.provisioning.sshproxy": reported("provisioning.sshproxy"),
     "connection.provisioning.process": reported("provisioning.process"),
     "connection.provisioning.docker": reported("provisioning.docker"),

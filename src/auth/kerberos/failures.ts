@@ -1,11 +1,11 @@
 /** What can go wrong in a login by Kerberos, and how the library's status codes are told apart. */
+import { LOGIN_UNCHECKED } from "../../../machines/unanswered.ts";
 import { type Failure, failure } from "../../failure.ts";
 import { PasswordRefused } from "../authenticator.ts";
 import type { CallRefused } from "./library.ts";
 
 const useAnother = "Please try again, or use another way to log in.";
 const unchecked = `Your Kerberos ticket could not be checked. ${useAnother}`;
-const notNow = "Your login can't be checked at this time. Please try again later.";
 const misconfigured = "Logging in with Kerberos is not configured correctly. Please ask your administrator.";
 
 export class VerificationFailed extends failure(
@@ -44,17 +44,17 @@ export class KeyMissing extends failure(
 export class KeytabOutdated extends failure("KeytabOutdated", "KRB_KEY_MISMATCH", misconfigured) {}
 
 /** This server's clock and the KDC's: nothing the user could set right. */
-export class KdcClockSkewed extends failure("KdcClockSkewed", "KRB_CLOCK_SKEW", notNow) {}
+export class KdcClockSkewed extends failure("KdcClockSkewed", "KRB_CLOCK_SKEW", LOGIN_UNCHECKED) {}
 
 /** This server's own files keep it from checking anybody. */
-export class AcceptorFailed extends failure("AcceptorFailed", "KRB_ACCEPTOR_FAILED", notNow) {}
+export class AcceptorFailed extends failure("AcceptorFailed", "KRB_ACCEPTOR_FAILED", LOGIN_UNCHECKED) {}
 
 export class MicInvalid extends failure("MicInvalid", "KRB_MIC_INVALID", unchecked, "warning") {}
 
 /** The KDC could not be asked. */
-export class KdcUnreachable extends failure("KdcUnreachable", "KRB_BACKEND_ERROR", notNow) {}
+export class KdcUnreachable extends failure("KdcUnreachable", "KRB_BACKEND_ERROR", LOGIN_UNCHECKED) {}
 
-export class KdcTimedOut extends failure("KdcTimedOut", "KRB_BACKEND_TIMEOUT", notNow) {}
+export class KdcTimedOut extends failure("KdcTimedOut", "KRB_BACKEND_TIMEOUT", LOGIN_UNCHECKED) {}
 
 /** Whoever answered in the KDC's place does not know our key: it is a spoofed KDC. */
 export class KdcNotProven extends failure("KdcNotProven", "KRB_KDC_NOT_PROVEN", misconfigured) {}

@@ -18,7 +18,12 @@ const userOf = (path: string, name: string): string => `${path} ${name}`;
 const places = [
   ["the password webhook", "/password", "AUTH_BACKEND_ERROR", "Your login can't be checked at this time."],
   ["the authorization webhook", "/authz", "AUTH_BACKEND_ERROR", "Your login can't be checked at this time."],
-  ["the configuration server", "/config", "CONFIG_BACKEND_ERROR", "Logging in took too long."],
+  [
+    "the configuration server",
+    "/config",
+    "CONFIG_BACKEND_ERROR",
+    "Your environment can't be configured at this time.",
+  ],
 ] as const;
 
 let daemon: HostileDaemon;
@@ -51,7 +56,8 @@ describe.each(places)("answers of %s that are none", (_, path, code, sentence) =
     expect(client.received.map(textOf).join("")).toContain(sentence);
     const { details } = await daemon.log.next(
       code,
-      (line) => line.level === "error" && line.details.username === username,
+      (line) =>
+        line.level === "error" && line.details.username === username && line.details.reason !== undefined,
     );
     expect(details.reason).toMatch(/^(HTTP_CLIENT|AUTH|CONFIG)_/);
     await about("SSH_DISCONNECTED");

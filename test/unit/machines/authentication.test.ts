@@ -230,6 +230,54 @@ describe("the authentication machine", () => {
     expect(await request({ ...probe, username: "root" })).toContain("asked for SHA256:abc");
   });
 
+  describe("says of keys", () => {
+    const keysRefused = { ...refused, level: "info" } as const;
+    const backendFailed = {
+      ...refused,
+      level: "error",
+      code: "AUTH_BACKEND_ERROR",
+      userMessage: "Later.",
+    } as const;
+    const offer = (number: number) => ({
+      ...probe,
+      credential: { ...publicKeyOf({ signed: false }), fingerprint: `SHA256:${number}` },
+    });
+    const banners = (said: readonly string[]) => said.filter((line) => line.startsWith("banner"));
+
+    it("nothing where a password may follow", async () => {
+      const { request, said } = conversation({ key: () => Promise.reject(keysRefused) });
+      for (const number of [1, 2, 3]) await request(offer(number));
+      expect(banners(said)).toEqual([]);
+      await request(password);
+      expect(banners(said)).toEqual(["banner No."]);
+    });
+
+    it("once why one is refused, where there is no other way in", async () => {
+      const { request, said } = conversation({
+        methods: ["publickey"],
+        key: () => Promise.reject(keysRefused),
+      });
+      for (const number of [1, 2, 3]) expect((await request(offer(number))).at(-1)).toBe("failure publickey");
+      expect(banners(said)).toEqual(["banner No."]);
+    });
+
+    it("once that nobody could be asked, wherever", async () => {
+      const { request, said } = conversation({ key: () => Promise.reject(backendFailed) });
+      for (const number of [1, 2, 3]) await request(offer(number));
+      expect(banners(said)).toEqual(["banner Later."]);
+    });
+
+    it("each time what is refused to somebody whose key was good", async () => {
+      const { request, said } = conversation({
+        key: async () => identityOf("jane"),
+        signature: async () => undefined,
+        verdict: () => ({ ...refused, code: "AUTHZ_FAILED", userMessage: "You may not come in." }),
+      });
+      for (const _ of [1, 2]) await request(signed);
+      expect(banners(said)).toEqual(["banner You may not come in.", "banner You may not come in."]);
+    });
+  });
+
   it("refuses a wrong signature, silently for the user", async () => {
     const { request } = conversation({ key: async () => identityOf("jane") });
     expect(await request(signed)).toEqual([
