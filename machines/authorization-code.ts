@@ -6,6 +6,7 @@ import { assign, type EventObject, setup } from "xstate";
 import { type Refusal, refusalOf } from "./facts.ts";
 import type { FlowInput, FlowOutcome, Grant, Provider } from "./oauth2.ts";
 import { required, requiredSource } from "./required.ts";
+import { UNTIMED } from "./untimed.ts";
 
 /** What sends a browser to the provider. Extended in src/auth/oauth2/ by the link and what it is verified with. */
 export interface AuthorizationRequest {
@@ -156,10 +157,12 @@ export const authorizationCodeMachine = setup({
 
     /** The link works, and a browser that comes back is expected. */
     open: {
+      tags: UNTIMED,
       initial: "asking",
       invoke: { src: "awaitReturn", input: ({ context }) => linkedLoginOf(context), onError: failing },
       states: {
         asking: {
+          tags: UNTIMED,
           entry: "countQuestion",
           invoke: {
             src: "askForCode",

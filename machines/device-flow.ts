@@ -6,6 +6,7 @@ import { assign, setup } from "xstate";
 import { type Refusal, refusalOf } from "./facts.ts";
 import type { FlowInput, FlowOutcome, Grant } from "./oauth2.ts";
 import { required } from "./required.ts";
+import { UNTIMED } from "./untimed.ts";
 
 /** What the provider wants the user to type in where. Extended in src/auth/oauth2/ by the codes. */
 export interface DeviceAuthorization {
@@ -161,6 +162,7 @@ export const deviceFlowMachine = setup({
       },
       states: {
         showingCode: {
+          tags: UNTIMED,
           invoke: {
             src: "showDeviceCode",
             input: ({ context }) => deviceLoginOf(context),
@@ -170,6 +172,7 @@ export const deviceFlowMachine = setup({
         },
         waiting: { after: { interval: { target: "polling" } } },
         polling: {
+          tags: UNTIMED,
           invoke: {
             src: "pollToken",
             input: ({ context }) => deviceLoginOf(context),

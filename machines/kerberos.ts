@@ -13,6 +13,7 @@ import {
   refusalOf,
 } from "./facts.ts";
 import { required, requiredAction } from "./required.ts";
+import { UNTIMED } from "./untimed.ts";
 
 /** One SSH user who is to log in by Kerberos. */
 export type KerberosLogin = Attempt<PasswordCredential | GssapiCredential>;
@@ -207,6 +208,7 @@ export const kerberosMachine = setup({
     },
 
     awaitingToken: {
+      tags: UNTIMED,
       invoke: {
         src: "receiveMessage",
         input: ({ context }) => stepOf(context),
@@ -243,6 +245,7 @@ export const kerberosMachine = setup({
       },
     },
     awaitingMic: {
+      tags: UNTIMED,
       invoke: {
         src: "receiveMessage",
         input: ({ context }) => stepOf(context),

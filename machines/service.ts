@@ -5,6 +5,7 @@
 import { assign, type EventObject, sendParent, setup } from "xstate";
 import { type Refusal, refusalOf } from "./facts.ts";
 import { requiredSource } from "./required.ts";
+import { UNTIMED } from "./untimed.ts";
 
 export interface ServiceInput {
   readonly name: string;
@@ -59,6 +60,7 @@ export const serviceMachine = setup({
   initial: "up",
   states: {
     up: {
+      tags: UNTIMED,
       initial: "starting",
       invoke: {
         src: "run",

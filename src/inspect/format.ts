@@ -109,8 +109,8 @@ export interface Row {
   readonly since: number;
   /** Missing while it lives. */
   readonly endedAt?: number;
-  /** The code of the last reason the user was told, or the connection ended with. */
-  readonly code?: string;
+  /** The code of the last reason the user was told, or the connection ended with; none of before a granted login. */
+  readonly code?: string | undefined;
   /** Whether a login was granted. */
   readonly loggedIn: boolean;
 }

@@ -10,10 +10,12 @@ import {
   StateMachine,
 } from "xstate";
 import { transitionId } from "../../machines/transition-id.ts";
+import { UNTIMED } from "../../machines/untimed.ts";
 import type { Entry } from "../log/entry.ts";
 import {
   type ActorStatus,
   leavesOf,
+  type RefusalSeen,
   type Row,
   type StateValue,
   type Statistics,
@@ -178,7 +180,9 @@ export class Recorder {
   #admitted(event: object): void {
     this.#counts.loggedIn();
     const owner = "connectionId" in event ? this.traces.ofConnection(String(event.connectionId)) : undefined;
-    if (owner?.connection !== undefined) this.traces.update(owner.connection, { loggedIn: true });
+    // Whatever was refused before, somebody was let in: the trace keeps it, and nobody looks for it any more.
+    if (owner?.connection !== undefined)
+      this.traces.update(owner.connection, { loggedIn: true, code: undefined });
   }
 
   #connectionCrashed(event: object): void {
@@ -213,7 +217,7 @@ export class Recorder {
     else if (snapshot.status !== "active") {
       const { owner, actor } = watched;
       this.traces.push(owner, { type: "end", at: sinceStart(owner), actor, status: snapshot.status });
-      this.#answered(watched, snapshot.status);
+      this.#answered(ref, watched);
     }
     if (snapshot.status !== "active") this.#ended(ref, watched, snapshot.status);
   }
@@ -266,9 +270,12 @@ export class Recorder {
     if (!isConnection && machine !== "session") {
       change.detail = snapshot.status === "active" ? `${machine}: ${leaf}` : "";
     }
-    if (refusal !== undefined && (told || isConnection)) change.code = refusal.code;
+    const isPersons = told && refusal !== undefined && !isClients(machine, refusal);
+    if (refusal !== undefined && (isPersons || isConnection)) change.code = refusal.code;
     this.traces.update(connection, change);
-    if (!told || refusal === undefined) return;
+    if (refusal === undefined) return;
+    if (isConnection || machine === "authentication") connection.refusal = refusal;
+    if (!isPersons) return;
     const { code, message } = refusal;
     const { counted } = connection;
     const isPassedOn =
@@ -276,6 +283,13 @@ export class Recorder {
     if (isPassedOn) return;
     connection.counted = { actor: watched.actor, code, message };
     this.#counts.refused(refusal, connection.row.reference);
+  }
+
+  /** A connection that ends without a login was refused for its last reason, also when none was told. */
+  #concluded({ refusal, counted, row }: WatchedConnection): Partial<Row> {
+    if (row.loggedIn || counted !== undefined || refusal === undefined) return {};
+    this.#counts.refused(refusal, row.reference);
+    return { code: refusal.code };
   }
 
   #crashed(ref: object | undefined, watched: WatchedActor): void {
@@ -291,7 +305,10 @@ export class Recorder {
     const { owner, machine } = watched;
     watched.status = status;
     owner.actors.delete(ref);
-    if (machine === "connection") this.traces.finish(owner);
+    if (machine !== "connection") return;
+    if (owner.connection !== undefined)
+      this.traces.update(owner.connection, this.#concluded(owner.connection));
+    this.traces.finish(owner);
   }
 
   #visited(watched: MachineActor, nodes: readonly AnyStateNode[]): void {
@@ -301,10 +318,10 @@ export class Recorder {
     watched.active = nodes;
   }
 
-  /** How long a machine waited for a source's answer. One that was stopped counts where others have answered. */
-  #answered({ name, madeAt }: WatchedActor, status: ActorStatus): void {
+  /** How long a machine waited for a source, up to its answer or until it waited no longer. */
+  #answered(ref: AnyActor, { name, madeAt }: WatchedActor): void {
     const state = stateOf(name);
-    if (state === undefined || (status === "stopped" && !this.#counts.hasTimeOf(state))) return;
+    if (state === undefined || isUntimed(ref._parent as AnyActor | undefined, state)) return;
     this.#counts.lasted(state, performance.now() - madeAt);
   }
 
@@ -322,6 +339,14 @@ const isMachine = (watched: WatchedActor): watched is MachineActor => watched.ma
 
 const hasText = (params: unknown): boolean =>
   typeof params === "object" && params !== null && "text" in params && params.text !== "";
+
+/** A client tries its keys by itself: what is refused then counts when the connection ends by it. */
+const isClients = (machine: string, { level }: RefusalSeen): boolean =>
+  machine === "authentication" && level === "info";
+
+/** Whether a machine waits in this state for somebody who may take their time. */
+const isUntimed = (machine: AnyActor | undefined, state: string): boolean =>
+  machine?.logic instanceof StateMachine && machine.logic.getStateNodeById(state).tags.includes(UNTIMED);
 
 /** Who sent an event, which leaves the inbox with those before it. */
 const takeFrom = (inbox: WatchedActor["inbox"], event: object): string | undefined => {

@@ -77,10 +77,6 @@ export class Counts {
     durations.add(millis);
   }
 
-  hasTimeOf(state: string): boolean {
-    return this.#durations.has(state);
-  }
-
   entered(machine: string, state: string): void {
     increment(this.#visitsOf(machine).states, state);
   }

@@ -48,6 +48,8 @@ export interface Owner {
 
 export interface WatchedConnection {
   row: Row;
+  /** The last reason, told or not. */
+  refusal: RefusalSeen | undefined;
   /** The last reason that was counted, and whose it was: the actors around it tell the same one on. */
   counted: { readonly actor: string; readonly code: string; readonly message: string } | undefined;
 }
@@ -80,6 +82,7 @@ export const connectionOwner = (id: string, remoteAddress: string): Owner => {
       since: now,
       loggedIn: false,
     },
+    refusal: undefined,
     counted: undefined,
   });
 };

@@ -13,11 +13,13 @@ import { certificateAuthority } from "../support/certificates.ts";
 import { run } from "../support/command.ts";
 import { type Daemon, ENTRY, startDaemon } from "../support/daemon.ts";
 import { type InspectorClient, inspectSection, openInspector } from "../support/inspector.ts";
+import { generateKey } from "../support/keys.ts";
 import type { LogLine } from "../support/log.ts";
 import { nodeClient } from "../support/node-client.ts";
 import { freePort } from "../support/ports.ts";
 import { directory, eventually } from "../support/resources.ts";
 import { SshClient } from "../support/ssh.ts";
+import { temporaryDirectory } from "../support/temporary.ts";
 import { within } from "../support/transcript.ts";
 import { usersAuth } from "../support/users.ts";
 
@@ -95,6 +97,18 @@ describe("an inspector", () => {
     expect(refusalsByCode).toMatchObject([{ code: "AUTH_FAILED", count: 1 }]);
     expect(slowest.map(({ state }) => state)).toContain("authentication.checkingPassword");
     expect(machines.connection?.states["connection.serving.open"]).toBe(1);
+  });
+
+  it("counts a client whose keys are refused, and that has nothing else, once, when it leaves", async () => {
+    const before = (await inspector.statistics()).refusals;
+    const keys = await temporaryDirectory();
+    const { file: identityFile } = await generateKey(keys, "unknown");
+    await using client = await SshClient.to(daemon.target({ identityFile }));
+    expect((await client.run("true")).stderr).toContain("Permission denied");
+    await daemon.log.next("SSH_DISCONNECTED", isEnd);
+    await expect.poll(async () => (await inspector.statistics()).refusals).toBe(before + 1);
+    const row = (await inspector.connections()).at(-1);
+    expect(row).toMatchObject({ code: "AUTH_FAILED", loggedIn: false });
   });
 
   it.each([

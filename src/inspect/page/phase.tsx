@@ -28,7 +28,7 @@ const refused: Station = { state: "closed", label: "Refused", phase: "refusing" 
 export const stationOf = (row: {
   readonly state: string;
   readonly endedAt?: number;
-  readonly code?: string;
+  readonly code?: string | undefined;
   readonly loggedIn: boolean;
 }): Station => {
   if (row.endedAt !== undefined) return row.code !== undefined && !row.loggedIn ? refused : closed;

@@ -37,7 +37,7 @@ export interface Replay {
   readonly entries: readonly Entry[];
   readonly actors: ReadonlyMap<string, ActorSeen>;
   readonly roots: readonly ActorSeen[];
-  /** Numbers of the entries in which somebody was told of a refusal first. */
+  /** Numbers of the entries in which a refusal came up that somebody was told of, or that ended the connection. */
   readonly refusals: readonly number[];
   /** How long it all took so far. */
   readonly length: number;
@@ -50,7 +50,7 @@ export const replayOf = (trace: Trace): Replay => {
   const lastSteps = new Map<string, Extract<Entry, { kind: "step" }>>();
   for (const line of trace.lines) read(line, { actors, roots, entries, lastSteps });
   const length = trace.lines.reduce((latest, { at }) => Math.max(latest, at), 0);
-  return { trace, entries, actors, roots, refusals: refusalsIn(entries), length };
+  return { trace, entries, actors, roots, refusals: refusalsOf(trace, entries), length };
 };
 
 interface Reading {
@@ -115,6 +115,14 @@ const read = (line: Line, { actors, roots, entries, lastSteps }: Reading): void 
 const end = (actor: ActorSeen, at: number, status: ActorStatus): void => {
   actor.endedAt = at;
   actor.status = status;
+};
+
+/** Where nobody was told anything and nobody was let in, the last reason there was is why. */
+const refusalsOf = ({ connection }: Trace, entries: readonly Entry[]): readonly number[] => {
+  const told = refusalsIn(entries);
+  if (told.length > 0 || connection?.loggedIn !== false || connection.endedAt === undefined) return told;
+  const last = entries.findLastIndex((entry) => entry.kind === "step" && entry.line.refusal !== undefined);
+  return last === -1 ? [] : [last];
 };
 
 /** The reason passes from one actor to the next until somebody is told: the first that had it is the one that refused. */

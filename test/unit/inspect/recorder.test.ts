@@ -2,6 +2,7 @@ import { Redacted } from "effect";
 import { describe, expect, it } from "vitest";
 import { createActor, fromCallback, fromPromise, setup, waitFor } from "xstate";
 import type { Refusal } from "../../../machines/facts.ts";
+import { UNTIMED } from "../../../machines/untimed.ts";
 import type { Row, StepLine, Trace } from "../../../src/inspect/format.ts";
 import { Recorder } from "../../../src/inspect/recorder.ts";
 import { type HistoryLimits, traceJson } from "../../../src/inspect/traces.ts";
@@ -243,5 +244,23 @@ describe("counts", () => {
       },
     });
     expect(recorder.statistics().slowest).toMatchObject([{ state: "connection.looking", count: 1 }]);
+  });
+
+  it("have the time for a source that was stopped before it answered, and none for what may take its time", () => {
+    const recorder = new Recorder({ connections: 1000, bytes: 10_000_000 });
+    const never = fromPromise(() => new Promise<never>(() => {}));
+    const machine = setup({ actors: { never } }).createMachine({
+      id: "connection",
+      initial: "checking",
+      states: {
+        checking: { invoke: { src: "never" }, on: { stop: "asking" } },
+        asking: { tags: UNTIMED, invoke: { src: "never" }, on: { stop: "over" } },
+        over: { type: "final" },
+      },
+    });
+    const actor = createActor(machine, { id: ID, inspect: recorder.observe }).start();
+    actor.send({ type: "stop" });
+    actor.send({ type: "stop" });
+    expect(recorder.statistics().slowest).toMatchObject([{ state: "connection.checking", count: 1 }]);
   });
 });

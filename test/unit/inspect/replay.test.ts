@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Line, RefusalSeen, StepLine, Trace } from "../../../src/inspect/format.ts";
+import type { Line, RefusalSeen, Row, StepLine, Trace } from "../../../src/inspect/format.ts";
 import { machinesAt, replayOf, standingOf, traceOfText } from "../../../src/inspect/page/replay.ts";
 
 const refusal = (code: string): RefusalSeen => ({
@@ -71,6 +71,22 @@ describe("the step that refused", () => {
 
   it("is none where nobody was told", () => {
     expect(refusalsOf(...actors, step("c", 1, "failing", { refusal: refusal("AUTH") }))).toEqual([]);
+  });
+
+  it("is the last reason where nobody was told, and the client went away without a login", () => {
+    const lines = [
+      ...actors,
+      step("c", 1, "failing", { refusal: refusal("ONE") }),
+      step("c", 2, "failing", { refusal: refusal("TWO") }),
+      step("c", 3, "closing"),
+    ];
+    const refusalOf = (connection: Partial<Row>) => {
+      const { refusals, entries } = replayOf({ ...trace(...lines), connection: connection as Row });
+      return refusals.map((number) => entries[number]?.at);
+    };
+    expect(refusalOf({ loggedIn: false, endedAt: 4 })).toEqual([2]);
+    expect(refusalOf({ loggedIn: false })).toEqual([]);
+    expect(refusalOf({ loggedIn: true, endedAt: 4 })).toEqual([]);
   });
 });
 
