@@ -8,6 +8,7 @@ import { Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent, type RequestOptions } from "node:https";
 import { isIPv6 } from "node:net";
 import { join } from "node:path";
+import { createSecureContext } from "node:tls";
 import { Redacted } from "effect";
 import type { KubernetesConnection } from "../../config/sections/kubernetes.ts";
 import { ConfigError } from "./failures.ts";
@@ -106,9 +107,12 @@ export class ClusterAccess {
         ? new HttpAgent(keepAlive)
         : new HttpsAgent({
             ...keepAlive,
-            ...(ca === undefined ? {} : { ca }),
-            ...(cert === undefined ? {} : { cert }),
-            ...(key === undefined ? {} : { key }),
+            // Made once: certificates are not read anew for every connection.
+            secureContext: createSecureContext({
+              ...(ca === undefined ? {} : { ca }),
+              ...(cert === undefined ? {} : { cert }),
+              ...(key === undefined ? {} : { key }),
+            }),
             ...(servername === undefined ? {} : { servername }),
             ...(rejectUnauthorized === undefined ? {} : { rejectUnauthorized }),
           });
