@@ -153,7 +153,7 @@ const open = (
     const docker = yield* openDocker(logger);
     const kubernetes = yield* openKubernetes(logger);
     if (config.backend === "docker") yield* docker.prepare(config.docker);
-    if (config.backend === "kubernetes") yield* startKubernetes(kubernetes, config.kubernetes);
+    yield* startKubernetes(kubernetes, config);
     return startDaemon({
       docker,
       kubernetes,

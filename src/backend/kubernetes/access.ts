@@ -10,7 +10,7 @@ import { isIPv6 } from "node:net";
 import { join } from "node:path";
 import { createSecureContext } from "node:tls";
 import { Redacted } from "effect";
-import type { KubernetesConnection } from "../../config/sections/kubernetes.ts";
+import { DEFAULT_HOST, isUnconfigured, type KubernetesConnection } from "../../config/sections/kubernetes.ts";
 import { ConfigError } from "./failures.ts";
 import { KubeConfig } from "./kube-config.ts";
 
@@ -124,20 +124,6 @@ export class ClusterAccess {
 const SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 const keepAlive = { keepAlive: true, keepAliveMsecs: 15_000, timeout: 60_000 } as const;
-
-const DEFAULT_HOST = "kubernetes.default.svc";
-
-const isUnconfigured = (connection: KubernetesConnection): boolean =>
-  connection.host === DEFAULT_HOST &&
-  Redacted.value(connection.bearerToken) === "" &&
-  [
-    connection.bearerTokenFile,
-    connection.username,
-    connection.certFile,
-    connection.cert,
-    connection.cacertFile,
-    connection.cacert,
-  ].every((value) => value === "");
 
 const inCluster = (
   { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port }: NodeJS.ProcessEnv,

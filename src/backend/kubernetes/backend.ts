@@ -2,7 +2,8 @@
 import { Effect, Scope } from "effect";
 import type { Environment } from "../../../machines/facts.ts";
 import type { KnownPodRequest, PodEnvironmentRequest } from "../../../machines/kubernetes.ts";
-import type { Kubernetes } from "../../config/sections/kubernetes.ts";
+import type { Config } from "../../config/schema.ts";
+import { isUnconfigured } from "../../config/sections/kubernetes.ts";
 import type { Failure } from "../../failure.ts";
 import { fromEffect } from "../../from-effect.ts";
 import { type KubernetesBackendDependencies, workshop } from "./bench.ts";
@@ -10,7 +11,7 @@ import type { KubernetesClusters } from "./clusters.ts";
 import { ForwardingFailed } from "./failures.ts";
 import { writeFiles as write } from "./files.ts";
 import { execHost, programHost } from "./hosts.ts";
-import { SHARED_POD, sharedPodWarning } from "./plan.ts";
+import { createsPods, SHARED_POD, sharedPodWarning } from "./plan.ts";
 import { known, podSteps } from "./pod-steps.ts";
 import { startByExec } from "./program.ts";
 import { startBySession } from "./session-program.ts";
@@ -20,24 +21,34 @@ export { type KubernetesClusters, openKubernetes } from "./clusters.ts";
 export { SHARED_POD, sharedPodWarning } from "./plan.ts";
 
 /**
- * What a daemon whose file configures Kubernetes does at its start: warns of a pod that everybody would share, and
- * begins to look after the namespace, which sweeps what dead daemons left there.
+ * What a daemon whose file gives it access to a cluster does at its start, whatever the file's own backend and mode: it
+ * begins to look after the namespace, which sweeps what dead daemons left there. For the backend of the file it also
+ * warns of a pod that everybody would share. Clusters and namespaces that only a configuration server names are not
+ * known before: they are looked after from the first login on.
  */
 export const startKubernetes = (
   clusters: KubernetesClusters,
-  kubernetes: Kubernetes,
-): Effect.Effect<void, Failure> =>
-  Effect.gen(function* () {
-    const { pod } = kubernetes;
+  { backend, kubernetes }: Pick<Config, "backend" | "kubernetes">,
+): Effect.Effect<void, Failure> => {
+  const { pod, connection } = kubernetes;
+  const { logger, background } = clusters;
+  const lookAfter = Effect.map(Scope.provide(clusters.open(kubernetes), background), ({ housekeeping }) => {
+    const housekeeper = housekeeping(pod.metadata.namespace);
+    housekeeper.stay();
+    if (backend === "kubernetes" && createsPods(pod)) housekeeper.need();
+  });
+  if (backend === "kubernetes") {
     const warning = sharedPodWarning(pod);
     if (warning !== undefined) {
-      clusters.logger.warning(SHARED_POD, `kubernetes.pod.metadata.name: ${warning}`, {
-        name: pod.metadata.name,
-      });
+      logger.warning(SHARED_POD, `kubernetes.pod.metadata.name: ${warning}`, { name: pod.metadata.name });
     }
-    const { housekeeping } = yield* Scope.provide(clusters.open(kubernetes), clusters.background);
-    if (pod.mode !== "persistent" || pod.createMissingPods) housekeeping(pod.metadata.namespace).stay();
-  });
+    return lookAfter;
+  }
+  if (isUnconfigured(connection)) return Effect.void;
+  return Effect.catch(lookAfter, ({ code, message }) =>
+    Effect.sync(() => logger.warning(code, `kubernetes.connection can't be used: ${message}`)),
+  );
+};
 
 /** What `kubernetesMachine.provide` takes. */
 export const kubernetesBackend = (dependencies: KubernetesBackendDependencies) => {

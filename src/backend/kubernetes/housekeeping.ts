@@ -92,9 +92,10 @@ export class Housekeeping {
   readonly #parts: HousekeepingParts;
   readonly #bell = Latch.makeUnsafe(false);
   #api: PodApi;
-  /** Whether `#api` lacks a permission, or is not known to the API server any more. */
+  /** Whether the last round lacked a permission, or was not known to the API server. */
   #isRefused = false;
   #stays = false;
+  #isNeeded = false;
   #beatenAt = Number.NEGATIVE_INFINITY;
 
   constructor(parts: HousekeepingParts, api: PodApi) {
@@ -110,9 +111,14 @@ export class Housekeeping {
     this.wake();
   }
 
-  /** Goes on when there is nothing to look after, too. */
+  /** Goes on when there is nothing to look after, too, if that is permitted. */
   stay(): void {
     this.#stays = true;
+  }
+
+  /** There are going to be pods to look after: a permission that is missing is worth a warning. */
+  need(): void {
+    this.#isNeeded = true;
   }
 
   /** Something has changed: look again now. */
@@ -135,9 +141,11 @@ export class Housekeeping {
     const { server, namespace, presence } = this.#parts;
     const round = Effect.gen({ self: this }, function* () {
       this.#bell.closeUnsafe();
+      this.#isRefused = false;
       yield* this.#beat();
       const { again, isOver } = yield* this.#tidy();
-      if (isOver && !this.#stays && presence.in(server, namespace).length === 0) {
+      const stays = this.#stays && (this.#isNeeded || !this.#isRefused);
+      if (isOver && !stays && presence.in(server, namespace).length === 0) {
         ended();
         return true;
       }
@@ -197,7 +205,7 @@ export class Housekeeping {
     }).pipe(
       Effect.catch((error) =>
         this.#report(error, "Pods that are left over or idle can't be looked for").pipe(
-          Effect.as({ again: undefined, isOver: this.#isRefused }),
+          Effect.map(() => ({ again: undefined, isOver: this.#isRefused })),
         ),
       ),
     );
@@ -238,11 +246,12 @@ export class Housekeeping {
       const isRefusal = error._tag === "PermissionDenied" || error._tag === "CredentialsRefused";
       if (isRefusal) {
         this.#isRefused = true;
-        const refusal = [server, namespace, what, error.details?.verb].join(" ");
+        const refusal = [server, namespace, what, error.details?.verb, this.#isNeeded].join(" ");
         if (told.has(refusal)) return;
         told.add(refusal);
       }
-      logger.log(isRefusal ? "warning" : "notice", error.code, `${what}: ${error.message}`, {
+      const level = !isRefusal ? "notice" : this.#isNeeded ? "warning" : "info";
+      logger.log(level, error.code, `${what}: ${error.message}`, {
         namespace,
         ...error.details,
       });

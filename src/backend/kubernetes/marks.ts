@@ -140,10 +140,8 @@ export const isOutdated = (pod: V1Pod, configured: KubernetesPod): boolean => {
 };
 
 /** How long nobody may be in the pod, by what it says; 0 for ever. */
-export const idleSecondsOf = ({ metadata }: V1Pod): number => {
-  const seconds = Number(metadata?.annotations?.[IDLE_SECONDS]);
-  return seconds > 0 ? seconds : 0;
-};
+export const idleSecondsOf = ({ metadata }: V1Pod): number =>
+  Math.max(0, Number(metadata?.annotations?.[IDLE_SECONDS]) || 0);
 
 /** When an unused pod is to be deleted; undefined for never. */
 export const idleDeadline = (pod: V1Pod): Date | undefined => {

@@ -20,6 +20,10 @@ export const planOf = (
     podStartMillis: Duration.toMillis(timeouts.podStart),
   }));
 
+/** Whether logins may make pods, and so leave some behind: only then Berth needs the permissions to look after them. */
+export const createsPods = ({ mode, createMissingPods }: KubernetesPod): boolean =>
+  mode !== "persistent" || createMissingPods;
+
 const nameOf = (pod: KubernetesPod, identity: Identity): Effect.Effect<string, ConfigError> => {
   if (pod.mode !== "persistent") return Effect.succeed(newPodName(pod));
   const filled = fillName(pod.metadata.name, identity, DNS_LABEL);

@@ -11,10 +11,10 @@ import type {
 } from "../../../machines/kubernetes.ts";
 import type { Failure } from "../../failure.ts";
 import { type Bench, entrantOf, type Workshop } from "./bench.ts";
-import { ConfigError, PodWaitFailed } from "./failures.ts";
+import { ConfigError, type PermissionDenied, PodWaitFailed } from "./failures.ts";
 import { persistentPod, scopedPod } from "./lifetime.ts";
 import { isOurs, isOutdated, usersOf, wasSomebodyElses } from "./marks.ts";
-import { planOf, SHARED_POD } from "./plan.ts";
+import { createsPods, planOf, SHARED_POD } from "./plan.ts";
 import { consoleContainer, isReady, phaseOf, reasonOf } from "./pod-status.ts";
 import { type PodSighting, watchedPod } from "./pod-watch.ts";
 
@@ -27,7 +27,7 @@ export const podSteps = (benchFor: Workshop) => {
       if (pod.disableAgent) {
         bench.connection.logger.debug("KUBERNETES_GUEST_AGENT_DISABLED", "The guest agent is disabled");
       }
-      if (plan.mode !== "persistent" || plan.createMissing) bench.housekeeping(plan.namespace);
+      if (createsPods(pod)) bench.housekeeping(plan.namespace).need();
       return plan;
     });
 
@@ -64,10 +64,12 @@ export const podSteps = (benchFor: Workshop) => {
       warnOfOthers(bench, plan, pod);
       // A pod that Berth did not make is nobody's to delete: a mark would protect it from nothing.
       if (!isOurs(pod)) return yield* meet(bench, pod);
-      const entered = yield* Scope.provide(
+      const enter = Effect.catchTag(
         clusters.occupancy.enter(pod, entrantOf(bench), bench),
-        connection.scope,
+        "PermissionDenied",
+        (denied) => (plan.createMissing ? Effect.fail(denied) : enterUnmarked(bench, pod, denied)),
       );
+      const entered = yield* Scope.provide(enter, connection.scope);
       if (entered === undefined) return undefined;
       housekeeping(plan.namespace).welcome();
       return yield* meet(bench, entered);
@@ -182,6 +184,27 @@ const isInUse = ({ clusters, housekeeping }: Bench, pod: V1Pod): boolean => {
   const others = [...usersOf(pod).keys()].filter((id) => id !== clusters.instance.id);
   return others.some((id) => !housekeeping(watched.namespace).isGone(id));
 };
+
+/**
+ * Who may only use pods can't say that one is in use, and is let in all the same: nothing but an idle timeout that
+ * another daemon has given the pod can take it away.
+ */
+const enterUnmarked = (
+  { clusters, cluster, connection }: Bench,
+  pod: V1Pod,
+  { code, message, details }: PermissionDenied,
+): Effect.Effect<V1Pod, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => clusters.presence.hold(cluster, watchedPod(pod))),
+    (release) => Effect.sync(release),
+  ).pipe(
+    Effect.tap(() =>
+      Effect.sync(() =>
+        connection.logger.warning(code, `The pod can't be marked as in use: ${message}`, details),
+      ),
+    ),
+    Effect.as(pod),
+  );
 
 const warnOfOthers = ({ clusters, identity, connection }: Bench, plan: PodPlan, pod: V1Pod): void => {
   const { authenticatedUsername } = identity;

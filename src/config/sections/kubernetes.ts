@@ -2,9 +2,12 @@
  * The `kubernetes` section (documentation of the reference: The Kubernetes backend), with Berth's own `kubeconfig`,
  * `idleTimeout` and `recreateOutdated`.
  */
-import { Schema } from "effect";
+import { Redacted, Schema } from "effect";
 import { defaulted, Flag, GoDuration, GoDurationOrZero, oneOf, Pem, Secret, section } from "../codecs.ts";
 import { guest } from "./guest.ts";
+
+/** The API server as pods reach it. */
+export const DEFAULT_HOST = "kubernetes.default.svc";
 
 /**
  * - `host`: a host, `host:port` or URL of the API server. With nothing else configured and a service account in
@@ -19,7 +22,7 @@ import { guest } from "./guest.ts";
  * - `kubeconfig`: path of a kubeconfig file, instead of all the options above. Berth's own.
  */
 const Connection = Schema.Struct({
-  host: defaulted(Schema.String, "kubernetes.default.svc"),
+  host: defaulted(Schema.String, DEFAULT_HOST),
   path: defaulted(Schema.String, "/api"),
   username: defaulted(Schema.String, ""),
   password: defaulted(Secret, ""),
@@ -100,3 +103,17 @@ export type Kubernetes = typeof Kubernetes.Type;
 export type KubernetesConnection = Kubernetes["connection"];
 export type KubernetesPod = Kubernetes["pod"];
 export type KubernetesTimeouts = Kubernetes["timeouts"];
+
+/** Whether nothing says where an API server is or who we are there: then it is the one of the cluster Berth runs in. */
+export const isUnconfigured = (connection: KubernetesConnection): boolean =>
+  connection.host === DEFAULT_HOST &&
+  Redacted.value(connection.bearerToken) === "" &&
+  [
+    connection.kubeconfig,
+    connection.bearerTokenFile,
+    connection.username,
+    connection.certFile,
+    connection.cert,
+    connection.cacertFile,
+    connection.cacert,
+  ].every((value) => value === "");

@@ -81,6 +81,25 @@ describe("creating a pod", () => {
     expect(api.requests.filter(({ verb }) => verb === "create")).toHaveLength(1);
   });
 
+  it("names a field that the API server does not know", async () => {
+    const unknown = new ApiError(
+      400,
+      "BadRequest",
+      'Pod in version "v1" cannot be handled as a Pod: strict decoding error: unknown field "spec.containers[0].imagePullPolcy"',
+    );
+    const api = await testApi({
+      meddle: ({ query, body }) =>
+        query.get("fieldValidation") === "Strict" && JSON.stringify(body).includes("imagePullPolcy")
+          ? unknown
+          : undefined,
+    });
+    const daemon = await testDaemon({ host: api.url });
+    const spec = { containers: [{ name: "shell", image: "image:1", imagePullPolcy: "Never" }] };
+    const { refusal } = await daemon.connect({ pod: { spec } });
+    expect(refusal.code).toBe("KUBERNETES_POD_CREATE_FAILED");
+    expect(refusal.message).toContain('unknown field "spec.containers[0].imagePullPolcy"');
+  });
+
   it("does not take a pod of the same name for its own", async () => {
     const api = await testApi();
     const daemon = await testDaemon({ host: api.url });
@@ -148,6 +167,29 @@ describe("a permission that is missing", () => {
     expect(refusal.userMessage).toContain("permission");
   });
 
+  it("to mark a pod does not keep out who may only use pods, and is named in the log", async () => {
+    const api = await testApi({
+      meddle: ({ verb }) => (verb === "patch" ? denied("patch", "pods") : undefined),
+    });
+    const labels = { "berth-mode": "persistent" };
+    api.pods.create(
+      "default",
+      { metadata: { name: "own", labels }, spec: { containers: [{ name: "shell" }] } },
+      { running: { startedAt: new Date() } },
+    );
+    const daemon = await testDaemon({ host: api.url });
+    const { environment } = await daemon.connect({ pod: persistent });
+    expect((await runProgram(environment, "echo in")).stdout).toBe("in\n");
+    expect(daemon.log.entries).toContainEqual(
+      expect.objectContaining({
+        level: "warning",
+        code: "KUBERNETES_PERMISSION_DENIED",
+        message: expect.stringContaining("does not permit us to patch pods in namespace default"),
+        details: expect.objectContaining({ verb: "patch", resource: "pods" }),
+      }),
+    );
+  });
+
   it("to exec fails the program and is named", async () => {
     const api = await testApi({ meddle: first(1, "get", denied("get", "pods/exec"), "pods/exec") });
     const { environment } = await (await testDaemon({ host: api.url })).connect();
@@ -159,12 +201,20 @@ describe("a permission that is missing", () => {
     });
   });
 
-  it("is named by the API server's verb where that is not the request's own", async () => {
-    const api = await testApi({ meddle: first(1, "get", denied("create", "pods/exec"), "pods/exec") });
-    const { environment } = await (await testDaemon({ host: api.url })).connect();
+  // Kubernetes 1.35 asks for `create`, too, to open a WebSocket.
+  it.each([
+    ["pods/exec", "connection"],
+    ["pods/attach", "session"],
+  ])("to create %s is named although the request gets it", async (resource, mode) => {
+    const api = await testApi({ meddle: first(1, "get", denied("create", resource), resource) });
+    const { environment } = await (await testDaemon({ host: api.url })).connect({ pod: { mode } });
     const request = { program: exec("true"), terminal: undefined, environment: {}, channel: 0 };
     const failure = await Effect.runPromise(Effect.flip(Effect.scoped(environment.start(request))));
-    expect(failure.message).toContain("not permit us to create pods/exec in namespace default");
+    expect(failure.message).toContain(`not permit us to create ${resource} in namespace default`);
+    expect(failure).toMatchObject({
+      code: "KUBERNETES_PERMISSION_DENIED",
+      details: { verb: "create", resource },
+    });
   });
 
   it("is not seen in what admission refuses", async () => {

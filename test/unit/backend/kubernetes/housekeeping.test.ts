@@ -3,7 +3,11 @@
 import type { V1Pod } from "@kubernetes/client-node";
 import { Effect, Exit, Scope } from "effect";
 import { describe, expect, it } from "vitest";
+import { encodeWhereabouts, thisInstance } from "../../../../src/backend/docker/instance.ts";
+import { startKubernetes } from "../../../../src/backend/kubernetes/backend.ts";
 import { SILENCE_MILLIS, Witness } from "../../../../src/backend/kubernetes/witness.ts";
+import { defaults } from "../../../../src/config/schema.ts";
+import { ApiError } from "../../../support/kubernetes-api/pods.ts";
 import { type TestApi, testApi } from "../../../support/kubernetes-api/server.ts";
 import { sectionOf, testDaemon } from "../../../support/kubernetes-backend.ts";
 import { runProgram } from "../../../support/programs.ts";
@@ -73,6 +77,67 @@ describe.each(Object.keys(otherWays("")) as (keyof ReturnType<typeof otherWays>)
     expect(marksOf(api, "own")).toHaveLength(1);
     await second.close();
     expect(marksOf(api, "own")).toEqual([]);
+  });
+});
+
+describe("at a daemon's start", () => {
+  /** A pod of a daemon of this machine that is gone. */
+  const leaveBehind = async (api: TestApi): Promise<void> => {
+    const { whereabouts } = await Effect.runPromise(thisInstance);
+    if (whereabouts === undefined) throw new Error("there is no /proc");
+    const gone = encodeWhereabouts({ ...whereabouts, started: "never" });
+    const annotations = { "berth-in-use-gone": `- ${gone}` };
+    api.pods.create(
+      "default",
+      podOf("left-over", "connection", { "berth-instance": "gone" }, annotations),
+      running,
+    );
+  };
+
+  it.each([
+    ["in mode connection", "kubernetes", {}],
+    [
+      "in persistent mode without createMissingPods",
+      "kubernetes",
+      { mode: "persistent", metadata: { name: "own" } },
+    ],
+    ["with another backend in the file", "docker", {}],
+  ] as const)("what dead daemons left is removed %s", async (_, backend, pod) => {
+    const api = await testApi();
+    await leaveBehind(api);
+    const { shared } = await testDaemon({ host: api.url });
+    await Effect.runPromise(
+      startKubernetes(shared, { backend, kubernetes: sectionOf({ host: api.url }, { pod }) }),
+    );
+    await eventually(async () => names(api).length === 0, "the pod is removed");
+  });
+
+  it("nobody is warned of a permission that the file's mode does not need, and nothing goes on without it", async () => {
+    const message = 'pods is forbidden: User "berth" cannot list resource "pods"';
+    const api = await testApi({
+      meddle: ({ verb }) => (verb === "list" ? new ApiError(403, "Forbidden", message) : undefined),
+    });
+    const { shared, log } = await testDaemon({ host: api.url });
+    const pod = { mode: "persistent", metadata: { name: "own" } };
+    const kubernetes = sectionOf({ host: api.url }, { pod });
+    await Effect.runPromise(startKubernetes(shared, { backend: "kubernetes", kubernetes }));
+    expect(await log.waitFor("KUBERNETES_PERMISSION_DENIED")).toMatchObject({ level: "info" });
+    await eventually(async () => shared.kept.namespaces === 0, "the namespace is not looked after");
+    await Effect.runPromise(
+      startKubernetes(shared, { backend: "kubernetes", kubernetes: sectionOf({ host: api.url }, {}) }),
+    );
+    await eventually(
+      async () =>
+        log.entries.some(({ code, level }) => code === "KUBERNETES_PERMISSION_DENIED" && level === "warning"),
+      "a mode that needs it is warned",
+    );
+  });
+
+  it("no cluster is looked for that nothing names", async () => {
+    const { shared } = await testDaemon({ host: "unused" });
+    const { kubernetes } = defaults;
+    await Effect.runPromise(startKubernetes(shared, { backend: "process", kubernetes }));
+    expect(shared.kept).toEqual({ configurations: 0, namespaces: 0 });
   });
 });
 
