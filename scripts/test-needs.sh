@@ -4,7 +4,8 @@
 # Exit status 1, with a line `TIER lacks PACKAGE` for each, when something is missing in the end.
 set -eu
 
-# tier, Debian package, and a command or file that shows it is there. `root` as a package means the user.
+# tier, Debian package, and a command or file that shows it is there. `root` as a package means the user, `cluster` a
+# Kubernetes to test with: ../shared/kubernetes starts one, KUBECONFIG or BERTH_TEST_CLUSTER names one.
 needs='
 unit        openssl                openssl
 unit        openssh-client         ssh-keygen
@@ -50,6 +51,7 @@ docker      krb5-kdc               krb5kdc
 docker      krb5-admin-server      kadmin.local
 docker      krb5-user              kinit
 kubernetes  root                   -
+kubernetes  cluster                ?
 kubernetes  openssh-client         ssh
 kubernetes  etcd-server            etcd
 kubernetes  containerd             containerd
@@ -86,11 +88,13 @@ if [ "${1:-}" = --check ]; then
 fi
 wanted=${*:-unit e2e kerberos inspect docker kubernetes model}
 PATH=$PATH:/usr/sbin:/sbin
+shared=$(dirname "$0")/../../shared
 
 has() {
   case $1 in
     /*) [ -e "$1" ] ;;
     -) [ "$(id -u)" = 0 ] ;;
+    \?) [ -n "${KUBECONFIG:-}${BERTH_TEST_CLUSTER:-}" ] || [ -x "$shared/kubernetes/up" ] ;;
     *) command -v "$1" >/dev/null ;;
   esac
 }
@@ -118,7 +122,7 @@ install() { # PACKAGE...; services that a package brings are not started
   rm -f "$log"
 }
 
-packages=$(missing | while read -r _ package; do echo "$package"; done | grep -vx root | sort -u | tr '\n' ' ')
+packages=$(missing | while read -r _ package; do echo "$package"; done | grep -vx -e root -e cluster | sort -u | tr '\n' ' ')
 if [ -n "$packages" ] && [ $check = false ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   echo "installing what the tests need: $packages"
   # shellcheck disable=SC2086 # packages are words

@@ -6,7 +6,7 @@ import type { Logger } from "../../log/logger.ts";
 import { encodeWhereabouts, type Instance, thisInstance } from "../docker/instance.ts";
 import type { Cluster } from "./cluster.ts";
 import { ConfigError } from "./failures.ts";
-import { Housekeeping } from "./housekeeping.ts";
+import { Housekeeping, type HousekeepingMemory } from "./housekeeping.ts";
 import type { InstanceMark } from "./marks.ts";
 import { Occupancy } from "./occupancy.ts";
 import { Presence } from "./presence.ts";
@@ -37,8 +37,7 @@ export class KubernetesClusters {
   readonly #known = new Map<string, Known>();
   /** By API server and namespace. */
   readonly #housekeepers = new Map<string, Housekeeping>();
-  /** What housekeepers have told of missing permissions. */
-  readonly #told = new Set<string>();
+  readonly #memories = new Map<string, HousekeepingMemory>();
   /** Authenticated users by pod, for the isolation warning. */
   readonly #users = new Map<string, string>();
 
@@ -110,10 +109,9 @@ export class KubernetesClusters {
     }
     const { instance, logger, presence } = this;
     const witness = new Witness(this.#here);
-    const started = new Housekeeping(
-      { server, namespace, instance, presence, witness, logger, told: this.#told },
-      api,
-    );
+    const memory = this.#memories.get(key) ?? { told: new Set(), isNeeded: false };
+    this.#memories.set(key, memory);
+    const started = new Housekeeping({ server, namespace, instance, presence, witness, logger, memory }, api);
     this.#housekeepers.set(key, started);
     Effect.runFork(
       Effect.forkIn(

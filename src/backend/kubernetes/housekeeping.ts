@@ -29,6 +29,13 @@ const ORPHAN_AGE_MILLIS = 60_000;
 /** On how many pods a daemon renews its mark: one of them may be left at any time, and with it all proof. */
 const RENEWED_PODS = 2;
 
+/** What outlives a housekeeper of a namespace, for the next one. */
+export interface HousekeepingMemory {
+  /** What has been told of missing permissions. */
+  readonly told: Set<string>;
+  isNeeded: boolean;
+}
+
 export interface HousekeepingParts {
   /** The API server, as `Cluster.server` names it. */
   readonly server: string;
@@ -37,8 +44,7 @@ export interface HousekeepingParts {
   readonly presence: Presence;
   readonly witness: Witness;
   readonly logger: Logger;
-  /** What has been told of missing permissions, by this one or one before it. */
-  readonly told: Set<string>;
+  readonly memory: HousekeepingMemory;
 }
 
 /** What is to be done with a pod. */
@@ -95,7 +101,6 @@ export class Housekeeping {
   /** Whether the last round lacked a permission, or was not known to the API server. */
   #isRefused = false;
   #stays = false;
-  #isNeeded = false;
   #beatenAt = Number.NEGATIVE_INFINITY;
 
   constructor(parts: HousekeepingParts, api: PodApi) {
@@ -118,7 +123,7 @@ export class Housekeeping {
 
   /** There are going to be pods to look after: a permission that is missing is worth a warning. */
   need(): void {
-    this.#isNeeded = true;
+    this.#parts.memory.isNeeded = true;
   }
 
   /** Something has changed: look again now. */
@@ -138,13 +143,13 @@ export class Housekeeping {
 
   /** Calls `ended` and ends when this daemon is in no pod here and nothing is left to look after. */
   run(ended: () => void): Effect.Effect<void> {
-    const { server, namespace, presence } = this.#parts;
+    const { server, namespace, presence, memory } = this.#parts;
     const round = Effect.gen({ self: this }, function* () {
       this.#bell.closeUnsafe();
       this.#isRefused = false;
       yield* this.#beat();
       const { again, isOver } = yield* this.#tidy();
-      const stays = this.#stays && (this.#isNeeded || !this.#isRefused);
+      const stays = this.#stays && (memory.isNeeded || !this.#isRefused);
       if (isOver && !stays && presence.in(server, namespace).length === 0) {
         ended();
         return true;
@@ -242,15 +247,15 @@ export class Housekeeping {
   /** A refusal is told once. */
   #report(error: CallFailure, what: string): Effect.Effect<void> {
     return Effect.sync(() => {
-      const { server, namespace, logger, told } = this.#parts;
+      const { namespace, logger, memory } = this.#parts;
       const isRefusal = error._tag === "PermissionDenied" || error._tag === "CredentialsRefused";
       if (isRefusal) {
         this.#isRefused = true;
-        const refusal = [server, namespace, what, error.details?.verb, this.#isNeeded].join(" ");
-        if (told.has(refusal)) return;
-        told.add(refusal);
+        const refusal = [what, error.details?.verb, memory.isNeeded].join(" ");
+        if (memory.told.has(refusal)) return;
+        memory.told.add(refusal);
       }
-      const level = !isRefusal ? "notice" : this.#isNeeded ? "warning" : "info";
+      const level = !isRefusal ? "notice" : memory.isNeeded ? "warning" : "info";
       logger.log(level, error.code, `${what}: ${error.message}`, {
         namespace,
         ...error.details,
