@@ -63,6 +63,9 @@ kubernetes  kubernetes-client      kubectl
 kubernetes  busybox-static         /bin/busybox
 kubernetes  openssl                openssl
 kubernetes  xz-utils               xz
+kubernetes  krb5-kdc               krb5kdc
+kubernetes  krb5-admin-server      kadmin.local
+kubernetes  krb5-user              kinit
 kubernetes  gcc                    gcc
 kubernetes  libc6-dev              /usr/include/stdio.h
 model       root                   -

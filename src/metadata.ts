@@ -3,7 +3,7 @@
  * or not. A later step adds keys and overrides those it names; it never drops what an earlier step set. The second
  * half is how these values are written in the JSON of webhooks (docs/reference/auth-webhook.md, configserver.md).
  */
-import { Option, Redacted, Schema, SchemaGetter } from "effect";
+import { Effect, Option, Redacted, Schema, SchemaGetter } from "effect";
 import type { Identity } from "../machines/facts.ts";
 
 /** Every value is redacted by type, sensitive or not: a log or the inspector never needs one. */
@@ -48,6 +48,18 @@ export const add = (
   environment: { ...identity.environment, ...additions.environment },
   files: { ...identity.files, ...additions.files },
 });
+
+/**
+ * Overwrites the files of a login where Berth has them, once they are where its programs read them: whoever asks for
+ * one later fails. Copies that the engine, sockets or the system made are not reached.
+ */
+export const wipeFiles = (files: Additions["files"]): Effect.Effect<void> =>
+  Effect.sync(() => {
+    for (const { content } of Object.values(files)) {
+      Redacted.value(content).fill(0);
+      Redacted.wipeUnsafe(content);
+    }
+  });
 
 /** What may be sent to the next webhook: everything that is not sensitive. */
 export const withoutSensitive = (identity: Identity): Identity => ({

@@ -77,8 +77,10 @@ describe("mode connection", () => {
     ["ids", "1234:5678", "1234 5678"],
   ])("puts files of the login there for %s alone", async (_, User, owner) => {
     const daemon = await testDaemon(engine.host);
+    const ticket = Buffer.from("ticket");
+    const krb5cc = { content: Redacted.make(ticket), sensitive: true };
     const { environment } = await daemon.connect({
-      identity: { files: { "/tmp/krb5cc": file("ticket"), "/home/jane/.config/deep/er": file("deeper") } },
+      identity: { files: { "/tmp/krb5cc": krb5cc, "/home/jane/.config/deep/er": file("deeper") } },
       execution: { container: { Image: "busybox:1", User } },
     });
     const { stdout } = await runProgram(
@@ -87,6 +89,8 @@ describe("mode connection", () => {
     );
     const [uid] = owner.split(" ");
     expect(stdout).toBe(`ticketdeeper ${owner} 600\n ${owner} 600\n1000 755\n${uid} 755\n`);
+    // Nobody needs it here any more.
+    expect(ticket).toEqual(Buffer.alloc(6));
     const encoded = Buffer.from("ticket").toString("base64");
     for (const secret of ["ticket", encoded])
       expect(daemon.log.text() + JSON.stringify(await engine.containers())).not.toContain(secret);
@@ -275,7 +279,10 @@ describe("mode session", () => {
       execution,
       identity: { files: { "/tmp/token": file("first") } },
     });
-    expect((await runProgram(environment, "cat /tmp/token")).stdout).toBe("first");
+    // Each session's container gets them.
+    for (let count = 0; count < 2; count++) {
+      expect((await runProgram(environment, "cat /tmp/token")).stdout).toBe("first");
+    }
     await startProgram(environment, exec("sleep 100"), { channel: 1 });
     await startProgram(environment, exec("sleep 100"), { channel: 2 });
     await close();

@@ -162,6 +162,13 @@ describe("Berth in the cluster", () => {
     }
   });
 
+  it("can write memory and nothing else: there Kerberos keeps what it has to", async () => {
+    const inside = (script: string) =>
+      cluster.kubectl("exec", first().name, "-n", "berth", "--", "/bin/sh", "-c", script);
+    await expect(inside("touch /berth/file")).rejects.toThrow("Read-only file system");
+    expect(await inside("touch /dev/shm/file && stat -c %u /dev/shm/file")).toBe("10001\n");
+  });
+
   it("is one server: each replica has the host key, and leads to the same pod", async () => {
     expect(await first().client.run("echo kept > /tmp/file; hostname")).toMatchObject({
       code: 0,

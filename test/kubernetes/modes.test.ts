@@ -74,11 +74,13 @@ describe("mode connection", () => {
 
   it("puts the files of the login there before any program, for the container's user alone", async () => {
     const ticket = Buffer.from(Array.from({ length: 100_000 }, (_, n) => n % 256));
+    const handed = Buffer.from(ticket);
+    const krb5cc = { content: Redacted.make(handed), sensitive: true };
     const daemon = await testDaemon({ kubeconfig });
     const { environment } = await daemon.connect({
       pod: { metadata, spec: specFor("test.local/busybox:1", {}, { securityContext: { runAsUser: 1000 } }) },
       identity: {
-        files: { "/tmp/krb5cc_1000": file(ticket), "/tmp/a b/c'd/$e": file("odd"), "/tmp/empty": file("") },
+        files: { "/tmp/krb5cc_1000": krb5cc, "/tmp/a b/c'd/$e": file("odd"), "/tmp/empty": file("") },
       },
     });
     const { stdout } = await runProgram(
@@ -86,6 +88,8 @@ describe("mode connection", () => {
       "stat -c '%a %u %s' /tmp/krb5cc_1000; cat \"/tmp/a b/c'd/\\$e\"; wc -c < /tmp/empty; ls /tmp; sha256sum < /tmp/krb5cc_1000",
     );
     const digest = (await runProgram(environment, "sha256sum", ticket)).stdout;
+    // Nobody needs it here any more.
+    expect(handed).toEqual(Buffer.alloc(handed.length));
     expect(stdout).toBe(`600 1000 100000\nodd0\na b\nempty\nkrb5cc_1000\n${digest}`);
     expect(daemon.log.text()).not.toContain("odd");
     await daemon.close();
@@ -189,11 +193,14 @@ describe.each([
     });
     await noPods();
     const command = "cat; cat /tmp/ticket; echo $A $B '$(A)' '$$(A)' >&2; exit 3";
-    const program = await startProgram(environment, exec(command), { environment: { B: "2" } });
-    program.stdin.end("hello,");
-    const stderr = "s3cret 2 $(A) $$(A)\n";
-    expect(await endOf(program)).toEqual({ stdout: "hello,ticket", stderr, exit: 3 });
-    await program.close();
+    // Each session's pod gets the login's files.
+    for (let count = 0; count < 2; count++) {
+      const program = await startProgram(environment, exec(command), { environment: { B: "2" } });
+      program.stdin.end("hello,");
+      const stderr = "s3cret 2 $(A) $$(A)\n";
+      expect(await endOf(program)).toEqual({ stdout: "hello,ticket", stderr, exit: 3 });
+      await program.close();
+    }
     await daemon.close();
     await noPods();
   });

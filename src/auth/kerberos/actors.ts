@@ -143,7 +143,7 @@ export const kerberosLoginWith = (
             sourceOf(login)
               .library.call("getCredentials", { session: session.number, ...proof })
               .pipe(Effect.mapError(credentialsRefused)),
-          );
+          ).pipe(Effect.ensuring(Effect.sync(() => proof.password.fill(0))));
           const obtained: KerberosSession = { ...session, principal, isEstablished: true };
           return obtained;
         }),
@@ -182,7 +182,7 @@ export const kerberosLoginWith = (
             forwards: cache !== undefined,
           });
           if (cache === undefined) return identity;
-          // Every session of the connection may get an environment of its own, so this is kept until its end.
+          // The backend wipes it when it has delivered it; where every session gets an environment of its own, at the end.
           const { scope } = resourcesOf(login.connectionId);
           yield* Scope.addFinalizer(
             scope,

@@ -135,12 +135,17 @@ class LibraryProcess implements KerberosLibrary {
       });
       const request: LibraryRequest<Call> = { id, call, input };
       this.#started().then(
-        (child) => child.send(request, (error) => error !== null && this.#lost(child, error.message)),
+        (child) => {
+          // Who gave up has wiped the password: a KDC would count the rest as a wrong one.
+          if (!this.#pending.has(id)) return;
+          child.send(request, (error) => error !== null && this.#lost(child, error.message));
+        },
         (error: unknown) => {
           this.#pending.get(id)?.reject(gone(String(error)));
           this.#pending.delete(id);
         },
       );
+      return Effect.sync(() => void this.#pending.delete(id));
     });
   }
 

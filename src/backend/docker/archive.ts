@@ -27,7 +27,7 @@ export const putArchive = (
   entries: readonly ArchiveEntry[],
   timeout: Duration.Duration,
 ): Effect.Effect<void, EngineError> =>
-  Effect.flatMap(
+  Effect.acquireUseRelease(
     Effect.promise(() => packed(entries)),
     (archive) =>
       Effect.asVoid(
@@ -41,17 +41,23 @@ export const putArchive = (
           timeout,
         ),
       ),
+    // Whose files these are may not want them kept.
+    (archive) => Effect.sync(() => void archive.fill(0)),
   );
 
 const packed = (entries: readonly ArchiveEntry[]): Promise<Buffer> => {
   const archive = pack();
   for (const { path: name, content, ...attributes } of entries) {
     if (content === undefined) archive.entry({ ...attributes, name, type: "directory" });
-    else archive.entry({ ...attributes, name }, Buffer.from(content));
+    else archive.entry({ ...attributes, name }, bufferOver(content));
   }
   archive.finalize();
   return buffer(archive);
 };
+
+/** The same bytes, not a copy of them. */
+const bufferOver = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer =>
+  Buffer.from(buffer, byteOffset, byteLength);
 
 /** The content of a text file in a container; undefined when it is not there or not a file. */
 export const readTextFile = (

@@ -4,6 +4,7 @@ import type { ContainerRequest, OpeningRequest, Tooling } from "../../../machine
 import type { Environment } from "../../../machines/facts.ts";
 import type { Failure } from "../../failure.ts";
 import { fromEffect } from "../../from-effect.ts";
+import { wipeFiles } from "../../metadata.ts";
 import { type DockerBackendDependencies, workshop } from "./bench.ts";
 import { containerSteps } from "./container-steps.ts";
 import { loginEnvironment } from "./environment.ts";
@@ -30,15 +31,19 @@ export const dockerBackend = (dependencies: DockerBackendDependencies) => {
   }: ContainerRequest & { readonly tooling: Tooling }): Effect.Effect<void, Failure> =>
     Effect.gen(function* () {
       const { engine, timeouts, execution, identity, logger } = yield* benchFor(provisioning);
-      yield* write({
-        engine,
-        container: container.id,
-        timeouts,
-        files: identity.files,
-        agentPath: execution.agentPath,
-        launcher: launcherOf(tooling, execution),
-        logger,
-      });
+      const { files } = identity;
+      yield* Effect.ensuring(
+        write({
+          engine,
+          container: container.id,
+          timeouts,
+          files,
+          agentPath: execution.agentPath,
+          launcher: launcherOf(tooling, execution),
+          logger,
+        }),
+        wipeFiles(files),
+      );
     });
 
   const openEnvironment = ({

@@ -6,6 +6,7 @@ import type { Config } from "../../config/schema.ts";
 import { isUnconfigured } from "../../config/sections/kubernetes.ts";
 import type { Failure } from "../../failure.ts";
 import { fromEffect } from "../../from-effect.ts";
+import { wipeFiles } from "../../metadata.ts";
 import { type KubernetesBackendDependencies, workshop } from "./bench.ts";
 import type { KubernetesClusters } from "./clusters.ts";
 import { ForwardingFailed } from "./failures.ts";
@@ -58,7 +59,8 @@ export const kubernetesBackend = (dependencies: KubernetesBackendDependencies) =
   const writeFiles = ({ pod: { uid }, ...provisioning }: KnownPodRequest): Effect.Effect<void, Failure> =>
     Effect.gen(function* () {
       const bench = yield* benchFor(provisioning);
-      yield* write(programHost(bench, yield* known(bench, uid)), bench.identity.files);
+      const { files } = bench.identity;
+      yield* Effect.ensuring(write(programHost(bench, yield* known(bench, uid)), files), wipeFiles(files));
     });
 
   const openEnvironment = ({

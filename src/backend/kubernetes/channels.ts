@@ -174,7 +174,11 @@ export class Channels {
     const message = Buffer.allocUnsafe(bytes.length + 1);
     message[0] = channel;
     message.set(bytes, 1);
-    this.#socket.send(message, done);
+    this.#socket.send(message, (error) => {
+      // It may have been a ticket.
+      message.fill(0);
+      done(error);
+    });
   }
 
   #output(): Readable {

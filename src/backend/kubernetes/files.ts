@@ -28,9 +28,13 @@ export const writeFiles = (
 ): Effect.Effect<void, Failure> =>
   Effect.forEach(
     Object.entries(files),
-    ([path, { content }]) => writeFile(host, path, Buffer.from(Redacted.value(content))),
+    ([path, { content }]) => writeFile(host, path, bufferOver(Redacted.value(content))),
     { concurrency: CONCURRENCY, discard: true },
   );
+
+/** The same bytes, not a copy of them. */
+const bufferOver = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer =>
+  Buffer.from(buffer, byteOffset, byteLength);
 
 const writeFile = (host: ProgramHost, name: string, content: Buffer): Effect.Effect<void, Failure> =>
   Effect.gen(function* () {
@@ -84,7 +88,10 @@ const feed = (
     }
     const done = (error?: Error | null): void =>
       resume(error ? Effect.fail(failed(`A file could not be sent: ${error.message}`)) : Effect.void);
-    channels.write(encodeInput(input, content), (error) => {
+    const encoded = encodeInput(input, content);
+    channels.write(encoded, (error) => {
+      // Another session may need the file itself.
+      if (encoded !== content) encoded.fill(0);
       if (error) done(error);
       else if (end !== undefined) channels.write(end, done);
       else channels.endInput(done);

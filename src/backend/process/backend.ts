@@ -7,6 +7,7 @@ import type { Environment, Provisioning } from "../../../machines/facts.ts";
 import type { FurnishedPlacement, Home, Host, Placement } from "../../../machines/process.ts";
 import type { Failure } from "../../failure.ts";
 import { fromEffect } from "../../from-effect.ts";
+import { wipeFiles } from "../../metadata.ts";
 import type { ConnectionResources } from "../backend.ts";
 import { findExecutable, findShell } from "./executables.ts";
 import { StartFailed } from "./failures.ts";
@@ -87,7 +88,10 @@ export const processBackend = ({ resources }: ProcessBackendDependencies) => {
       inspectHost: fromEffect(inspectHost),
       prepareHome: fromEffect(furnish),
       writeFiles: fromEffect((placement: FurnishedPlacement) =>
-        writeFiles(placement.identity.files, placesOf(placement)),
+        Effect.ensuring(
+          writeFiles(placement.identity.files, placesOf(placement)),
+          wipeFiles(placement.identity.files),
+        ),
       ),
       openEnvironment: fromEffect(openEnvironment),
     },

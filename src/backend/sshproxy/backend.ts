@@ -6,6 +6,7 @@ import type { Dialing, Route, TrustedPeer } from "../../../machines/sshproxy.ts"
 import type { SshProxy } from "../../config/sections/sshproxy.ts";
 import type { Failure } from "../../failure.ts";
 import { fromEffect } from "../../from-effect.ts";
+import { wipeFiles } from "../../metadata.ts";
 import { algorithmsOf, hostKeyAlgorithmsOf } from "../../ssh/algorithms.ts";
 import type { ClientConnection, ClientConnectionOptions } from "../../ssh/client/connection.ts";
 import { packetBuffers, prepareClientTransport } from "../../ssh/ssh2-extension.ts";
@@ -56,6 +57,7 @@ export const sshProxyBackend = ({ resources }: SshProxyDependencies) => {
       if (files.length > 0) {
         const message = "The login brings files, and a server behind this one gets none";
         logger.warning("SSHPROXY_FILES_LEFT_OUT", message, { files: files.join(" ") });
+        yield* wipeFiles(identity.files);
       }
       const details = { server: hop.address };
       let isReleased = false;

@@ -121,10 +121,15 @@ const inTurn = async (request: LibraryRequest): Promise<LibraryAnswer> => {
   return answered;
 };
 
+/** Overwrites a credential cache that is on its way. */
+const wipe = (answered: LibraryAnswer): void => {
+  if ("output" in answered && answered.output instanceof Uint8Array) answered.output.fill(0);
+};
+
 process.on("message", (request: LibraryRequest) => {
   inTurn(request).then(
     (answered) => {
-      if (process.connected) process.send?.(answered);
+      if (process.connected) process.send?.(answered, undefined, undefined, () => wipe(answered));
     },
     (error: unknown) => {
       throw error;

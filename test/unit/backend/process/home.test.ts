@@ -126,6 +126,14 @@ describe("files of a login", () => {
     expect((await run(place, "cat /run/secrets/token")).stdout).toBe("token");
   });
 
+  it("are wiped out of the daemon's memory once they are there", async () => {
+    const ticket = Buffer.from("ticket");
+    const files = { "/tmp/krb5cc_1000": ticket };
+    const place = await openPlace({ settings: { isolation: "bubblewrap" }, files });
+    expect(ticket).toEqual(Buffer.alloc(6));
+    expect((await run(place, "cat /tmp/krb5cc_1000")).stdout).toBe("ticket");
+  });
+
   it("have to be in the home without isolation", async () => {
     const { outcome } = await provision({
       settings: { isolation: "none" },

@@ -26,7 +26,7 @@ export interface PlaceOptions {
   /** Secret variables of the login. */
   readonly environment?: Readonly<Record<string, string>>;
   /** Files of the login, by path. */
-  readonly files?: Readonly<Record<string, string>>;
+  readonly files?: Readonly<Record<string, string | Uint8Array>>;
 }
 
 export interface Place {
@@ -81,7 +81,10 @@ const identityOf = ({ username = "jane", environment = {}, files = {} }: PlaceOp
   remoteAddress: "192.0.2.7:40000",
   clientVersion: "SSH-2.0-test",
   environment: mapValues(environment, (value) => ({ value: Redacted.make(value), sensitive: true })),
-  files: mapValues(files, (text) => ({ content: Redacted.make(Buffer.from(text)), sensitive: true })),
+  files: mapValues(files, (content) => ({
+    content: Redacted.make(typeof content === "string" ? Buffer.from(content) : content),
+    sensitive: true,
+  })),
 });
 
 const mapValues = <A, B>(record: Readonly<Record<string, A>>, f: (value: A) => B): Record<string, B> =>
