@@ -414,7 +414,6 @@ export const authenticationMachine = setup({
           },
           { target: "failing", actions: { type: "keepOutcome", params: ({ event }) => event.output } },
         ],
-        onError: { target: "failing", actions: { type: "keepReason", params: ({ event }) => event } },
       },
       on: {
         "authentication.abandoned": {
@@ -437,7 +436,6 @@ export const authenticationMachine = setup({
           },
           { target: "failing", actions: { type: "keepOutcome", params: ({ event }) => event.output } },
         ],
-        onError: { target: "failing", actions: { type: "keepReason", params: ({ event }) => event } },
       },
       on: {
         "grace.expired": {

@@ -159,7 +159,7 @@ export const authorizationCodeMachine = setup({
     open: {
       tags: UNTIMED,
       initial: "asking",
-      invoke: { src: "awaitReturn", input: ({ context }) => linkedLoginOf(context), onError: failing },
+      invoke: { src: "awaitReturn", input: ({ context }) => linkedLoginOf(context) },
       states: {
         asking: {
           tags: UNTIMED,

@@ -88,7 +88,6 @@ const connection = setup({
       outcome.kind === "refused" ? { refusal: outcome.refusal } : {},
     ),
     refuse: assign((_, { refusal }: { refusal: Refusal }) => ({ refusal })),
-    fail: assign((_, { error }: { error: unknown }) => ({ refusal: refusalOf(error) })),
     keepEnvironment: assign((_, outcome: ProvisioningOutcome) =>
       outcome.kind === "ready" ? { environment: outcome.environment } : { refusal: outcome.refusal },
     ),
@@ -403,7 +402,6 @@ export const connectionMachine = compound.createMachine({
               target: "settled",
               actions: { type: "keepEnvironment", params: ({ event }) => event.output },
             },
-            onError: { target: "settled", actions: { type: "fail", params: ({ event }) => event } },
           },
         },
         kubernetes: {
@@ -414,7 +412,6 @@ export const connectionMachine = compound.createMachine({
               target: "settled",
               actions: { type: "keepEnvironment", params: ({ event }) => event.output },
             },
-            onError: { target: "settled", actions: { type: "fail", params: ({ event }) => event } },
           },
         },
         process: {
@@ -425,7 +422,6 @@ export const connectionMachine = compound.createMachine({
               target: "settled",
               actions: { type: "keepEnvironment", params: ({ event }) => event.output },
             },
-            onError: { target: "settled", actions: { type: "fail", params: ({ event }) => event } },
           },
         },
         sshproxy: {
@@ -436,7 +432,6 @@ export const connectionMachine = compound.createMachine({
               target: "settled",
               actions: { type: "keepEnvironment", params: ({ event }) => event.output },
             },
-            onError: { target: "settled", actions: { type: "fail", params: ({ event }) => event } },
           },
         },
         settled: {

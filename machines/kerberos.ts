@@ -203,7 +203,6 @@ export const kerberosMachine = setup({
           },
           { target: "gettingCredentials", actions: assign(({ event }) => ({ session: event.output })) },
         ],
-        onError: failing,
       },
     },
 

@@ -228,7 +228,6 @@ export const oidcMachine = setup({
           },
           { target: "refused", actions: { type: "keepOutcome", params: ({ event }) => event.output } },
         ],
-        onError: failing,
       },
     },
     authorizationCodeFlow: {
@@ -243,7 +242,6 @@ export const oidcMachine = setup({
           },
           { target: "refused", actions: { type: "keepOutcome", params: ({ event }) => event.output } },
         ],
-        onError: failing,
       },
     },
 

@@ -137,7 +137,6 @@ export const processMachine = setup({
         src: "inspectHost",
         input: ({ context }) => context,
         onDone: { target: "choosingIsolation", actions: assign(({ event }) => ({ host: event.output })) },
-        onError: failing,
       },
     },
     choosingIsolation: {

@@ -1,6 +1,9 @@
 /**
  * What a machine needs from outside, left open: an actor or action that fails by its own name when nobody
  * provided it, so a missing wire shows at once and never as a login that hangs.
+ *
+ * A state that invokes an actor which no failure of the outside world can end has no `onError`: that the actor breaks
+ * nonetheless is a bug of ours. Its machine breaks with it, and so on up to the connection, which ends with a refusal.
  */
 import { type EventObject, fromCallback, fromPromise, type NonReducibleUnknown } from "xstate";
 

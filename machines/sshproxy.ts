@@ -264,7 +264,6 @@ export const sshProxyMachine = setup({
         src: "openEnvironment",
         input: ({ context }) => peerOf(context),
         onDone: { target: "ready", actions: assign(({ event }) => ({ environment: event.output })) },
-        onError: refused,
       },
     },
     ready: { type: "final" },

@@ -298,9 +298,5 @@ walk<AuthenticationWorld>("authentication", {
   unreached: {
     "authentication.askingKerberos|grace.expired|0":
       "passwords are a webhook's here, and a ticket is the client's to send: test/unit/machines/login-grace.test.ts has a KDC",
-    "authentication.askingPerson|xstate.error.actor.0.authentication.askingPerson|0":
-      "the machine of logins with a browser ends with a refusal whatever happens; an error would be a bug",
-    "authentication.askingKerberos|xstate.error.actor.0.authentication.askingKerberos|0":
-      "the machine of Kerberos ends with a refusal whatever happens; an error would be a bug",
   },
 });

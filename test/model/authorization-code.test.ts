@@ -69,8 +69,4 @@ walk<BrowserWorld>("authorization-code", {
       OIDC_ACCESS_TOKEN_FETCH_FAILED: "did not accept the code",
     }),
   },
-  unreached: {
-    "authorizationCode.open|xstate.error.actor.0.authorizationCode.open|0":
-      "what waits for browsers only remembers: it has nothing that could fail",
-  },
 });

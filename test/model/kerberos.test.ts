@@ -142,7 +142,6 @@ const failed = (name: string) => fails(kerberosMachine, state(name));
 
 const waitsForNobody =
   "what ends the wait for the client's message is the end of the attempt or of the connection";
-const asksNobody = "it asks nobody, and has nothing that could fail";
 
 const sees =
   (code: string, words: string) =>
@@ -316,9 +315,9 @@ walk<KerberosWorld>("kerberos", {
     },
   },
   unreached: {
-    [`${state("opening")}|xstate.error.actor.0.${state("opening")}|0`]: asksNobody,
     [`${state("awaitingToken")}|xstate.error.actor.0.${state("awaitingToken")}|0`]: waitsForNobody,
     [`${state("awaitingMic")}|xstate.error.actor.0.${state("awaitingMic")}|0`]: waitsForNobody,
-    [`${state("identifying")}|xstate.error.actor.0.${state("identifying")}|0`]: asksNobody,
+    [`${state("identifying")}|xstate.error.actor.0.${state("identifying")}|0`]:
+      "it only reads a name, and asks nobody",
   },
 });

@@ -164,10 +164,4 @@ walk<BrowserWorld>("oidc", {
       OIDC_USER_INFO_FETCH_FAILED: "The login server did not tell who you are",
     }),
   },
-  unreached: {
-    "oidc.deviceFlow|xstate.error.actor.0.oidc.deviceFlow|0":
-      "the machine of the device flow answers its own failures: it ends with a refusal",
-    "oidc.authorizationCodeFlow|xstate.error.actor.0.oidc.authorizationCodeFlow|0":
-      "so does the machine of the authorization code flow",
-  },
 });

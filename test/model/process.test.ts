@@ -125,8 +125,4 @@ walk<ProcessWorld>("process", {
       ["PROCESS_LIBRARY_UNAVAILABLE", "Programs cannot be run on this server."],
     ),
   },
-  unreached: {
-    "process.inspectingHost|xstate.error.actor.0.process.inspectingHost|0":
-      "looking at the host cannot fail: what it lacks is an answer",
-  },
 });

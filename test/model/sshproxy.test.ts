@@ -190,8 +190,4 @@ walk<ProxyWorld>("sshproxy", {
       ["SSHPROXY_BACKEND_HANDSHAKE_FAILED", "The server behind this one does not let you in."],
     ),
   },
-  unreached: {
-    "sshproxy.opening|xstate.error.actor.0.sshproxy.opening|0":
-      "opening takes nothing from outside: the server is reached by then",
-  },
 });

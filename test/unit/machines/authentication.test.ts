@@ -319,11 +319,6 @@ describe("the authentication machine", () => {
       ]);
     });
 
-    it("is a failure when something breaks", async () => {
-      const { request } = conversation({ methods });
-      expect(await request(interactive)).toContain("failure keyboard-interactive");
-    });
-
     it("gives up an attempt that the client abandoned, without a word to the user", async () => {
       const { request, abandon } = conversation({ methods, browser: () => new Promise(() => {}) });
       const ended = request(interactive);
