@@ -515,8 +515,10 @@ walk<ConnectionWorld>("connection", {
     },
     "the client vanishes": {
       event: { type: "peer.disconnected" },
+      // Where all are refused, the end of the last session comes first.
       when: (snapshot) =>
-        !snapshot.matches("closing") && !snapshot.matches({ entering: { login: "handshaking" } }),
+        !["closing", "refusing"].some((state) => snapshot.matches(state)) &&
+        !snapshot.matches({ entering: { login: "handshaking" } }),
       cause: async (world) => void (await clientOf(world)).socket.destroy(),
     },
     "the client vanishes while its connection ends": {

@@ -1,6 +1,6 @@
 /** What becomes of a connection when one of its actors breaks, which only a bug of ours can bring about. */
 import { describe, expect, it } from "vitest";
-import { createActor, fromPromise, setup, toPromise } from "xstate";
+import { createActor, fromPromise, toPromise } from "xstate";
 import { authenticationMachine } from "../../../machines/authentication.ts";
 import { authorizationCodeMachine } from "../../../machines/authorization-code.ts";
 import { connectionMachine } from "../../../machines/connection.ts";
@@ -19,7 +19,7 @@ const identity = identityOf("jane");
 const breaks = fromPromise(() => Promise.reject(new Error("a bug"))) as never;
 const answers = (output: unknown) => fromPromise(() => Promise.resolve(output)) as never;
 
-/** One login by each method; passwords are right, and where they are a matter of Kerberos says `kerberosMethods`. */
+/** What a client asks for, by how the user logs in. */
 const requests = {
   password: { method: "password", credential: passwordOf("right") },
   browser: {
@@ -47,48 +47,39 @@ const run = async ({
   const answered: string[] = [];
   const said: string[] = [];
   const log = (_: unknown, { line }: { line: LogLine }) => void logged.push(line);
-  const root = createActor(
-    setup({
+  const actor = createActor(
+    connectionMachine.provide({
       actors: {
-        connection: connectionMachine.provide({
-          actors: {
-            authentication: authenticationMachine.provide({
-              actors: { checkPassword: answers(identity), ...authentication },
-              actions: {
-                log,
-                answerFailure: () => void answered.push("failure"),
-                answerSuccess: () => void answered.push("success"),
-                showBanner: ignore,
-              },
-            }),
-            configure: answers({ identity, settings: { ...settingsOf(defaults), backend } }),
-            release: answers(undefined),
-            ...connection,
+        authentication: authenticationMachine.provide({
+          actors: { checkPassword: answers(identity), ...authentication },
+          actions: {
+            log,
+            answerFailure: () => void answered.push("failure"),
+            answerSuccess: () => void answered.push("success"),
+            showBanner: ignore,
           },
-          actions: { log, disconnect: (_, { text }) => void said.push(text) },
         }),
+        configure: answers({ identity, settings: { ...settingsOf(defaults), backend } }),
+        release: answers(undefined),
+        ...connection,
       },
-    }).createMachine({
-      invoke: {
-        id: "connection",
-        src: "connection",
-        input: {
-          connectionId: "c1",
-          remoteAddress: "127.0.0.1:1",
-          methods: ["keyboard-interactive", "password"],
-          kerberosMethods: isForKerberos ? ["password"] : [],
-          attemptLimit: 6,
-          authorizes: false,
-          loginGraceMillis: 60_000,
-          interactiveGraceMillis: 60_000,
-          closeTimeoutMillis: 60_000,
-          releaseTimeoutMillis: 60_000,
-        },
-      },
+      actions: { log, disconnect: (_, { text }) => void said.push(text) },
     }),
+    {
+      input: {
+        connectionId: "c1",
+        remoteAddress: "127.0.0.1:1",
+        methods: ["keyboard-interactive", "password"],
+        kerberosMethods: isForKerberos ? ["password"] : [],
+        attemptLimit: 6,
+        authorizes: false,
+        loginGraceMillis: 60_000,
+        interactiveGraceMillis: 60_000,
+        closeTimeoutMillis: 60_000,
+        releaseTimeoutMillis: 60_000,
+      },
+    },
   ).start();
-  const actor = root.getSnapshot().children.connection;
-  if (actor === undefined) throw new Error("there is no connection");
   const over = toPromise(actor);
   const events: readonly ConnectionEvent[] = [
     { type: "handshake.completed", clientVersion: "SSH-2.0-test", algorithms: "" },
