@@ -10,8 +10,8 @@ import { temporaryDirectory } from "../support/temporary.ts";
 import { kerberosAuth, ssh } from "./world.ts";
 
 const FILE = `krb5_${process.geteuid?.()}.rcache2`;
-/** As a container whose root can only be read has it: memory and nothing else. */
-const READ_ONLY = "mount -t tmpfs -o ro tmpfs /var/tmp";
+/** As a container whose root can only be read has it: memory, here a directory, and nothing else. */
+const readOnly = (memory: string) => `mount -t tmpfs -o ro tmpfs /var/tmp && mount --bind ${memory} /dev/shm`;
 
 let kdc: Kdc;
 let auth: Configuration;
@@ -37,9 +37,14 @@ const daemonIn = async (surroundings: Omit<DaemonOptions, "config">): Promise<Da
 };
 
 it.each([
-  ["of a whole machine", {}, `/var/tmp/${FILE}`],
-  ["of containers with a read-only root", { beforehand: READ_ONLY }, `/dev/shm/${FILE}`],
-])("daemons %s accept a token once", async (_, surroundings, path) => {
+  ["of a whole machine", () => ({}), `/var/tmp/${FILE}`],
+  [
+    "of containers with a read-only root",
+    (memory: string) => ({ beforehand: readOnly(memory) }),
+    `/dev/shm/${FILE}`,
+  ],
+])("daemons %s accept a token once", async (_, surroundingsWith, path) => {
+  const surroundings = surroundingsWith(await temporaryDirectory());
   const [one, other] = [await daemonIn(surroundings), await daemonIn(surroundings)];
   expect(await one.log.next("KRB_AVAILABLE", { section: "auth.gssapi.kerberos" })).toMatchObject({
     details: { replayCache: path },
