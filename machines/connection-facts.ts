@@ -134,6 +134,14 @@ export const backendMissing = ({ settings }: ConnectionContext): Refusal => ({
   details: { backend: settings?.backend ?? "" },
 });
 
+/** Beside the backend's own line: what the reference says of every backend. */
+export const rejected = ({ refusal }: ConnectionContext): LogLine => ({
+  level: "error",
+  code: "SSH_BACKEND_REJECTED_HANDSHAKE",
+  message: "The backend refused the user after the login was granted",
+  details: { reason: refusal?.code },
+});
+
 export const releaseTimedOut = ({ releaseTimeoutMillis }: ConnectionContext): Refusal => ({
   code: "SSH_RELEASE_FAILED",
   level: "error",

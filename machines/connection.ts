@@ -21,6 +21,7 @@ import {
   lineOf,
   notForwarded,
   provisioningOf,
+  rejected,
   releaseTimedOut,
   type SessionRequestOfConnection,
   sessionId,
@@ -280,7 +281,19 @@ export const connectionMachine = compound.createMachine({
                 "grace.expired": { actions: sendTo("authentication", ({ event }) => event) },
                 "identity.verified": {
                   target: "authorizing",
-                  actions: assign(({ event }) => ({ identity: event.identity })),
+                  actions: [
+                    assign(({ event }) => ({ identity: event.identity })),
+                    {
+                      type: "log",
+                      params: ({ context, event: { method } }) =>
+                        lineOf(context, {
+                          level: "info",
+                          code: "SSH_AUTH_SUCCESSFUL",
+                          message: "The user has proven who they are",
+                          details: { method },
+                        }),
+                    },
+                  ],
                 },
               },
             },
@@ -437,7 +450,13 @@ export const connectionMachine = compound.createMachine({
         settled: {
           always: [
             { guard: "hasEnvironment", target: "#connection.serving" },
-            { target: "#connection.refusing", actions: "logRefusal" },
+            {
+              target: "#connection.refusing",
+              actions: [
+                "logRefusal",
+                { type: "log", params: ({ context }) => lineOf(context, rejected(context)) },
+              ],
+            },
           ],
         },
       },

@@ -86,6 +86,26 @@ const AVAILABLE: Readonly<Record<string, string>> = {
   inspect: "INSPECT_AVAILABLE",
 };
 
+const runningLine = ({ name }: { readonly name: string }): LogLine => ({
+  level: "info",
+  code: "SERVICE_RUNNING",
+  message: `${name} is running`,
+  details: { service: name },
+});
+
+const availableLine = ({ name, address }: { readonly name: string; readonly address: string }): LogLine => ({
+  level: "notice",
+  code: AVAILABLE[name] ?? "SERVICE_RUNNING",
+  message: `${name} is available at ${address}`,
+  details: { service: name, address },
+});
+
+const allRunning: LogLine = {
+  level: "info",
+  code: "SERVICE_POOL_RUNNING",
+  message: "All services are running",
+};
+
 const crashLine = ({ name, refusal }: { name: string; refusal: Refusal }): LogLine => ({
   level: "error",
   code: refusal.code === "UNKNOWN_ERROR" ? "SERVICE_CRASHED" : refusal.code,
@@ -221,17 +241,8 @@ export const daemonMachine = supervisor.createMachine({
     "service.running": {
       actions: [
         { type: "markService", params: ({ event }) => ({ name: event.name, running: true }) },
-        {
-          type: "log",
-          params: ({ event }) => ({
-            line: {
-              level: "notice",
-              code: AVAILABLE[event.name] ?? "SERVICE_RUNNING",
-              message: `${event.name} is available at ${event.address}`,
-              details: { service: event.name, address: event.address },
-            },
-          }),
-        },
+        { type: "log", params: ({ event }) => ({ line: runningLine(event) }) },
+        { type: "log", params: ({ event }) => ({ line: availableLine(event) }) },
       ],
     },
     "service.restarting": {
@@ -281,7 +292,11 @@ export const daemonMachine = supervisor.createMachine({
   },
   states: {
     starting: {
-      always: { guard: "allServicesRun", target: "running" },
+      always: {
+        guard: "allServicesRun",
+        target: "running",
+        actions: { type: "log", params: { line: allRunning } },
+      },
       on: {
         "connection.offered": {
           actions: { type: "turnAway", params: ({ event }) => ({ ...event, refusal: startingUp }) },

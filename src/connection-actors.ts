@@ -199,8 +199,7 @@ export const connectionWith = ({
       configure: fromEffect(({ connectionId, identity }) =>
         Effect.tap(configure(identity), ({ settings }) =>
           Effect.sync(() => {
-            const { logger } = connections.get(connectionId);
-            connections.update(connectionId, { logger: logger.at(settings.log.level) });
+            connections.update(connectionId, { logger: linkOf(connectionId).logAt(settings.log.level) });
           }),
         ),
       ),

@@ -33,14 +33,14 @@ export class Connections {
 
   /** `tell` reaches the connection's machine. */
   open(link: Link, tell: (event: ConnectionEvent) => void): void {
-    const { connectionId, remoteAddress } = link;
+    const { connectionId } = link;
     this.#live.set(connectionId, {
       connectionId,
       link,
       tell,
       clientVersion: "",
       scope: Scope.makeUnsafe(),
-      logger: this.#logger.with({ connectionId, remoteAddr: remoteAddress }),
+      logger: link.logger,
       notify: (line) => link.notifyTerminals(line),
       lost: (failure) => tell({ type: "environment.lost", refusal: refusalOf(failure) }),
     });

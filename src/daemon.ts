@@ -1,4 +1,5 @@
 /** Puts sources into the daemon machine and starts the root actor: the one place where deciding and doing meet. */
+import { setTimeout } from "node:timers/promises";
 import { Duration, Effect, Fiber, type Scope } from "effect";
 import { type ActorRefFrom, createActor, type EventObject, fromCallback, type InspectionEvent } from "xstate";
 import { type DaemonInput, type DaemonOutcome, daemonMachine } from "../machines/daemon.ts";
@@ -21,6 +22,8 @@ const CLOSE_TIMEOUT = Duration.seconds(10);
 const RELEASE_TIMEOUT = Duration.seconds(30);
 /** The reference's patience with live connections after a signal to stop. */
 const DRAIN_TIMEOUT = Duration.seconds(20);
+/** How long the daemon waits for services that are the last to stop. */
+const SERVICES_TIMEOUT = Duration.seconds(1);
 /** A timer can't wait longer than this (about 25 days): one that is told to does not wait at all. */
 const LONGEST_TIMER_MILLIS = 2 ** 31 - 1;
 
@@ -82,6 +85,8 @@ export const startDaemon = (sources: DaemonSources): Daemon => {
     ...sources.services({ isHealthy, disconnect }),
   };
 
+  const runs = serviceRuns(services, logger);
+
   const supervisor = connectionSupervisor({
     connection: connectionWith({ ...sources, connections }),
     opened: (connectionId, tell) => {
@@ -96,7 +101,7 @@ export const startDaemon = (sources: DaemonSources): Daemon => {
     daemonMachine.provide({
       actors: {
         connections: supervisor,
-        service: serviceMachine.provide({ actors: { run: runService(services) } }),
+        service: serviceMachine.provide({ actors: { run: runs.run } }),
       },
       actions: {
         log: (_, { line }) => logger.log(line.level, line.code, line.message, line.details),
@@ -115,8 +120,10 @@ export const startDaemon = (sources: DaemonSources): Daemon => {
 
   const stopped = outcomeOf(root).then(async (outcome) => {
     await connections.settle();
+    if (await runs.haveStopped()) logger.info("SERVICE_POOL_STOPPED", "All services have stopped");
     return outcome;
   });
+  logger.info("SERVICE_POOL_STARTING", "The services are starting");
   root.start();
   return { stop: () => root.send({ type: "stop.requested" }), stopped };
 };
@@ -177,18 +184,40 @@ const outcomeOf = (root: ActorRefFrom<typeof daemonMachine>): Promise<DaemonOutc
 
 const crash = (error: unknown): Refusal => ({ ...refusalOf(error), code: "SERVICE_CRASHED", level: "crit" });
 
-const runService = (services: Readonly<Record<string, Service>>) =>
-  fromCallback<EventObject, ServiceInput>(({ input, sendBack }) => {
+/** How services run, and whether all that were stopped have given back what they held, in time. */
+const serviceRuns = (services: Readonly<Record<string, Service>>, logger: Logger) => {
+  const ends: Promise<void>[] = [];
+  const run = fromCallback<EventObject, ServiceInput>(({ input, sendBack }) => {
+    const { name } = input;
     const send = (event: ServiceEvent): void => sendBack(event);
-    const service = services[input.name];
-    if (service === undefined) throw new Error(`there is no service "${input.name}"`);
+    const service = services[name];
+    if (service === undefined) throw new Error(`there is no service "${name}"`);
     const run = Effect.scoped(
       Effect.flatMap(service, ({ address, lost }) => {
         send({ type: "service.ready", address });
         return lost;
       }),
     );
-    const crashed = (error: unknown) => Effect.sync(() => send({ type: "service.crashed", error }));
+    let hasCrashed = false;
+    const crashed = (error: unknown) =>
+      Effect.sync(() => {
+        hasCrashed = true;
+        send({ type: "service.crashed", error });
+      });
+    logger.info("SERVICE_STARTING", `${name} is starting`, { service: name });
     const fiber = Effect.runFork(run.pipe(Effect.catch(crashed), Effect.catchDefect(crashed)));
-    return () => void Effect.runFork(Fiber.interrupt(fiber));
+    return () => {
+      if (hasCrashed) return;
+      logger.info("SERVICE_STOPPING", `${name} is stopping`, { service: name });
+      const end = Effect.runPromise(Fiber.interrupt(fiber)).then(() =>
+        logger.info("SERVICE_STOPPED", `${name} has stopped`, { service: name }),
+      );
+      ends.push(end);
+    };
   });
+  const haveStopped = (): Promise<boolean> => {
+    const allStopped = Promise.all(ends).then(() => true);
+    return Promise.race([allStopped, setTimeout(Duration.toMillis(SERVICES_TIMEOUT), false, { ref: false })]);
+  };
+  return { run, haveStopped };
+};

@@ -34,7 +34,7 @@ export const runFile = (file: string): Promise<number> =>
       // Not into the log: it is a secret.
       const onInspector = (link: string): void =>
         void process.stderr.write(`The inspector's page, with the token of this run: ${link}\n`);
-      return runLoaded(loaded, { nextFreePort: false, onListening: () => {}, onInspector });
+      return runLoaded(loaded, { file, nextFreePort: false, onListening: () => {}, onInspector });
     }),
   );
 
@@ -88,6 +88,8 @@ Ctrl-C stops it.
 };
 
 interface Listening {
+  /** Where the configuration is from; none in the quick start. */
+  readonly file?: string;
   /** Whether another port may be taken when the configured one is not free. */
   readonly nextFreePort: boolean;
   readonly onListening: (address: string) => void;
@@ -122,11 +124,13 @@ const open = (
   config: Config,
   log: Logger,
   warnings: readonly Diagnostic[],
-  { nextFreePort, onListening, onInspector }: Listening,
+  { file, nextFreePort, onListening, onInspector }: Listening,
 ): Effect.Effect<Daemon, Failure, Scope.Scope> =>
   Effect.gen(function* () {
     const inspector = config.inspect.enable ? openInspector(config.inspect, onInspector) : undefined;
     const logger = inspector === undefined ? log : overheard(log, inspector.recorder.logged);
+    if (file !== undefined)
+      logger.debug("CORE_CONFIG_FILE", "The configuration is that of this file", { file });
     for (const warning of warnings) logger.warning(warning.code, formatDiagnostic(warning));
     if (!hasNativeCrypto()) {
       logger.warning(

@@ -8,7 +8,7 @@ import { ChannelOutput, type ChannelPort } from "./channel-output.ts";
 import { readSessionRequest } from "./channel-requests.ts";
 import { DataStream, ErrorStream } from "./channel-streams.ts";
 import type { ChannelStreams } from "./link.ts";
-import { Message, message, ProtocolError, type Reader } from "./wire.ts";
+import { Message, message, ProtocolError, quoted, type Reader } from "./wire.ts";
 
 /** How much a client may set by `env` requests: as much as Linux gives a program for one variable. */
 const MOST_ENVIRONMENT_BYTES = 128 * 1024;
@@ -98,13 +98,16 @@ export class SessionChannel {
 
   /** SSH_MSG_CHANNEL_REQUEST, read up to the fields of its type. */
   requested(type: string, wantsReply: boolean, reader: Reader): void {
+    const logger = this.#port.logger();
+    const details = { channel: this.number, RequestType: quoted(type) };
+    logger.debug("SSH_CHANNEL_REQUEST", "The client sent a request on a channel", details);
     if (type === "x11-req") this.#port.emit({ type: "forwarding.requested", forwarding: type });
     const request = readSessionRequest(type, reader);
     const isAccepted = typeof request !== "string" && this.#isWithinLimits(request) && this.#offer(request);
-    if (!isAccepted) {
+    if (isAccepted) logger.debug("SSH_CHANNEL_REQUEST_SUCCESSFUL", "The request was fulfilled", details);
+    else {
       const reason = typeof request === "string" ? request : "it does not fit the channel's state";
-      const details = { channel: this.number, request: type, reason };
-      this.#port.logger().debug("SSH_CHANNEL_REQUEST_FAILED", "A channel request was refused", details);
+      logger.debug("SSH_CHANNEL_REQUEST_FAILED", "The request was refused", { ...details, reason });
     }
     // Section 5.3: nothing follows a close. Clients that have forgotten the channel end the connection for less.
     if (wantsReply && !this.#isCloseSent) {

@@ -3,13 +3,12 @@ import type { Exit, Forwarding } from "../../machines/facts.ts";
 import { type ChannelOpening, SessionChannel, type SessionPort } from "./channel.ts";
 import { PACKET_BYTES } from "./channel-output.ts";
 import { WINDOW_BYTES } from "./channel-streams.ts";
+import { HOST_KEYS_PROVE } from "./host-key-proof.ts";
 import type { ChannelStreams } from "./link.ts";
-import { isPlainText, Message, message, ProtocolError, Reader } from "./wire.ts";
+import { Message, message, ProtocolError, quoted, Reader } from "./wire.ts";
 
 /** How many session channels a connection may have at once (OpenSSH's MaxSessions is 10). */
 const MOST_CHANNELS = 128;
-/** How much of a client's names is written into the log. */
-const LONGEST_NAME = 64;
 
 /** RFC 4254 section 5.1. */
 const OpenFailure = { prohibited: 1, connectFailed: 2, unknownType: 3, resourceShortage: 4 } as const;
@@ -18,6 +17,10 @@ type OpenFailure = (typeof OpenFailure)[keyof typeof OpenFailure];
 /** What is asked for by opening a channel, and what by a global request. */
 const forwardingTypes: readonly Forwarding[] = ["direct-tcpip", "direct-streamlocal@openssh.com"];
 const forwardingRequests: readonly Forwarding[] = ["tcpip-forward", "streamlocal-forward@openssh.com"];
+/** Global requests with an answer of their own, if only a refusal that says why. */
+const globalRequests: readonly string[] = [HOST_KEYS_PROVE, ...forwardingRequests];
+
+const UNAVAILABLE = "This kind of channel is not available here.";
 
 export interface ConnectionPort extends Omit<SessionPort, "closed"> {
   /** Answers the message at hand with SSH_MSG_UNIMPLEMENTED. */
@@ -79,6 +82,7 @@ export class Channels {
     const opening = this.#opening;
     if (opening?.number !== channel || opening.isAccepted) return;
     opening.isAccepted = true;
+    this.#port.logger().debug("SSH_NEW_CHANNEL", "A channel is open", { type: "session", channel });
     this.#port.send(
       message(
         Message.CHANNEL_OPEN_CONFIRMATION,
@@ -151,7 +155,7 @@ export class Channels {
     if (type !== "session") {
       const isKnown = this.#announceForwarding(forwardingTypes, type);
       const reason = isKnown ? OpenFailure.prohibited : OpenFailure.unknownType;
-      this.#refuse(sender, reason, "This kind of channel is not available here.", type);
+      this.#refuse(sender, reason, UNAVAILABLE, type);
     } else if (packetBytes === 0) {
       this.#refuse(sender, OpenFailure.connectFailed, "A channel needs room for packets.", type);
     } else if (this.#channels.size >= MOST_CHANNELS) {
@@ -186,8 +190,11 @@ export class Channels {
   }
 
   #refuse(sender: number, reason: OpenFailure, text: string, type: string): void {
-    const details = { type: isPlainText(type) ? type.slice(0, LONGEST_NAME) : "" };
-    this.#port.logger().debug("SSH_NEW_CHANNEL_REJECTED", "A channel was refused", details);
+    const logger = this.#port.logger();
+    const details = { type: quoted(type) };
+    if (reason === OpenFailure.unknownType)
+      logger.debug("SSH_UNSUPPORTED_CHANNEL_TYPE", "A channel of an unknown type was refused", details);
+    else logger.debug("SSH_NEW_CHANNEL_REJECTED", `A channel was refused: ${text}`, details);
     const fields = [{ uint32: sender }, { uint32: reason }, text, ""] as const;
     this.#port.send(message(Message.CHANNEL_OPEN_FAILURE, ...fields));
   }
@@ -197,14 +204,27 @@ export class Channels {
     const reader = new Reader(payload);
     const name = reader.name();
     const wantsReply = reader.boolean();
+    const answer = this.#globalAnswer(name, reader);
+    if (wantsReply) this.#port.send(answer ?? message(Message.REQUEST_FAILURE));
+  }
+
+  /** Questions for a sign of life come all the time and are not logged. */
+  #globalAnswer(name: string, reader: Reader): Buffer | undefined {
+    if (name === "keepalive@openssh.com") return undefined;
     if (name === "no-more-sessions@openssh.com") this.#noMoreSessions = true;
+    const logger = this.#port.logger();
+    const details = { RequestType: quoted(name) };
+    if (!globalRequests.includes(name)) {
+      logger.debug("SSH_UNSUPPORTED_GLOBAL_REQUEST", "An unknown global request was refused", details);
+      return undefined;
+    }
+    logger.debug("SSH_GLOBAL_REQUEST", "The client sent a global request", details);
     this.#announceForwarding(forwardingRequests, name);
     const answer = this.#port.globalRequested(name, reader);
-    if (answer === undefined && name !== "keepalive@openssh.com") {
-      const details = { request: isPlainText(name) ? name.slice(0, LONGEST_NAME) : "" };
-      this.#port.logger().debug("SSH_UNSUPPORTED_GLOBAL_REQUEST", "A global request was refused", details);
-    }
-    if (wantsReply) this.#port.send(answer ?? message(Message.REQUEST_FAILURE));
+    if (answer === undefined)
+      logger.debug("SSH_GLOBAL_REQUEST_FAILED", "The global request was refused", details);
+    else logger.debug("SSH_GLOBAL_REQUEST_SUCCESSFUL", "The global request was fulfilled", details);
+    return answer;
   }
 }
 

@@ -5,12 +5,12 @@
 import type { Socket } from "node:net";
 import type { Negotiated } from "ssh2/lib/protocol/Protocol.js";
 import type { ConnectionEvent, DisconnectReason } from "../../machines/connection-facts.ts";
-import type { AuthenticationMethod, Exit, Refusal } from "../../machines/facts.ts";
+import type { AuthenticationMethod, Exit, Level, Refusal } from "../../machines/facts.ts";
 import type { Logger } from "../log/logger.ts";
 import { inTurn } from "../turns.ts";
 import { Channels } from "./channels.ts";
 import { ClientAlive } from "./client-alive.ts";
-import { hostKeysMessage, hostKeysProof } from "./host-key-proof.ts";
+import { HOST_KEYS_PROVE, hostKeysMessage, hostKeysProof } from "./host-key-proof.ts";
 import { IdentificationReader } from "./identification.ts";
 import type { ChannelStreams, Link } from "./link.ts";
 import { Outlet } from "./outlet.ts";
@@ -69,7 +69,7 @@ export class SshConnection implements Link {
   #clientVersion = "";
   #transport: Transport | undefined;
   #negotiated: Negotiated | undefined;
-  #logger: Logger | undefined;
+  #logger: Logger;
   /** Nothing is read or written any more but the end of the socket. */
   #isEnding = false;
   #isReported = false;
@@ -89,8 +89,11 @@ export class SshConnection implements Link {
     this.#socket = socket;
     this.#settings = settings;
     this.#send = send;
+    const { connectionId, remoteAddress: remoteAddr } = addresses;
+    this.#logger = settings.logger.with({ connectionId, remoteAddr });
+    this.#logger.debug("SSH_CONNECTED", "A client has connected");
     this.#outlet = new Outlet(socket, settings.transport.memory);
-    const logger = () => this.#log;
+    const logger = () => this.#logger;
     const sendMessage = (payload: Buffer) => this.#sendMessage(payload);
     this.#authentication = new UserAuthentication({
       send: sendMessage,
@@ -170,9 +173,12 @@ export class SshConnection implements Link {
     this.#end();
   }
 
-  get #log(): Logger {
-    const { connectionId, remoteAddress } = this;
-    this.#logger ??= this.#settings.logger.with({ connectionId, remoteAddr: remoteAddress });
+  get logger(): Logger {
+    return this.#logger;
+  }
+
+  logAt(level: Level): Logger {
+    this.#logger = this.#logger.at(level);
     return this.#logger;
   }
 
@@ -281,7 +287,7 @@ export class SshConnection implements Link {
   #globalRequested(name: string, reader: Reader): Buffer | undefined {
     const { hostKeys } = this.#settings.transport;
     const negotiated = this.#negotiated?.serverHostKey ?? "";
-    return name === "hostkeys-prove-00@openssh.com"
+    return name === HOST_KEYS_PROVE
       ? hostKeysProof(hostKeys, negotiated, this.#requireTransport().sessionId, reader)
       : undefined;
   }
@@ -311,7 +317,7 @@ export class SshConnection implements Link {
   #disconnected(reason: number, text: string): void {
     if (reason !== reasonCodes.byApplication) {
       const quote = text.replace(/\p{Cc}/gu, " ").slice(0, LONGEST_QUOTE);
-      this.#log.debug("SSH_DISCONNECTED", "The client said why it disconnects", { reason, text: quote });
+      this.#logger.debug("SSH_DISCONNECTED", "The client said why it disconnects", { reason, text: quote });
     }
     this.#gone();
   }
@@ -344,7 +350,7 @@ export class SshConnection implements Link {
 
   #socketFailed(error: NodeJS.ErrnoException): void {
     if (error.code === "ETIMEDOUT") this.#report({ type: "peer.failed", refusal: keepAliveLost });
-    else this.#log.debug("SSH_DISCONNECTED", "The client's socket failed", { error: error.message });
+    else this.#logger.debug("SSH_DISCONNECTED", "The client's socket failed", { error: error.message });
   }
 
   /** Gives everything up but the socket, which gets a while to deliver what was written. */

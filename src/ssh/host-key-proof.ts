@@ -5,7 +5,7 @@
 import type { SigningKey } from "ssh2/lib/protocol/Protocol.js";
 import { Message, message, type Reader, string } from "./wire.ts";
 
-const PROVE = "hostkeys-prove-00@openssh.com";
+export const HOST_KEYS_PROVE = "hostkeys-prove-00@openssh.com";
 /** Signatures cost time: no client needs more of them than there are keys. */
 const MOST_PROOFS = 8;
 
@@ -31,7 +31,7 @@ export const hostKeysProof = (
     const key = Object.values(hostKeys).find((ours) => ours.getPublicSSH().equals(blob));
     if (key === undefined || proofs.length >= MOST_PROOFS) return undefined;
     const algorithm = signatureAlgorithmOf(key, negotiatedHostKey);
-    const signed = Buffer.concat([string(PROVE), string(sessionId), string(blob)]);
+    const signed = Buffer.concat([string(HOST_KEYS_PROVE), string(sessionId), string(blob)]);
     const signature = key.sign(signed, algorithm === "rsa-sha2-256" ? "sha256" : "sha512");
     if (signature instanceof Error) return undefined;
     proofs.push(string(Buffer.concat([string(algorithm), string(signature)])));

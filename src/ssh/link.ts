@@ -4,7 +4,8 @@
  */
 import type { Duplex, Writable } from "node:stream";
 import type { DisconnectReason } from "../../machines/connection-facts.ts";
-import type { AuthenticationMethod, Exit } from "../../machines/facts.ts";
+import type { AuthenticationMethod, Exit, Level } from "../../machines/facts.ts";
+import type { Logger } from "../log/logger.ts";
 
 /**
  * What a connection's machine may do to its client. Every method is safe to call at any time: after the client is
@@ -15,6 +16,10 @@ export interface Link {
   /** `address:port`, an IPv6 address in brackets. */
   readonly remoteAddress: string;
   readonly localAddress: string;
+  /** The log, with the connection's labels. */
+  readonly logger: Logger;
+  /** Gives the connection's log a threshold of its own, from now on. */
+  readonly logAt: (level: Level) => Logger;
   /** SSH_MSG_USERAUTH_FAILURE with the methods that can continue (RFC 4252 section 5.1). */
   readonly answerFailure: (methods: readonly AuthenticationMethod[]) => void;
   /** SSH_MSG_USERAUTH_PK_OK (RFC 4252 section 7). */

@@ -115,6 +115,11 @@ export const decodeUtf8 = (bytes: Uint8Array): string | undefined => {
 /** Whether a text is a name or term that may be written into a log or an environment: no control characters. */
 export const isPlainText = (text: string): boolean => !/\p{Cc}/u.test(text);
 
+const LONGEST_QUOTE = 64;
+
+/** A client's name of something, as it is written into the log: its beginning, and nothing of what is no text. */
+export const quoted = (name: string): string => (isPlainText(name) ? name.slice(0, LONGEST_QUOTE) : "");
+
 export const uint32 = (value: number): Buffer => {
   const bytes = Buffer.allocUnsafe(4);
   bytes.writeUInt32BE(value);

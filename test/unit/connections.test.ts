@@ -12,6 +12,7 @@ const open = (patience = Duration.minutes(1)) => {
   const link: Partial<Link> = {
     connectionId: "c1",
     remoteAddress: "127.0.0.1:1",
+    logger: log.logger.with({ connectionId: "c1" }),
     disconnect: (reason) => void said.push(reason),
   };
   connections.open(link as Link, () => {});
