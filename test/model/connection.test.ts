@@ -40,9 +40,14 @@ interface Watched {
   readonly inspector: InspectorClient;
 }
 
+/** Webhooks that may keep a login waiting. */
+const slow = ["authorization", "configuration"] as const;
+
 interface ConnectionWorld extends LoginWorld {
   readonly kind: Kind;
   readonly gate: Gate;
+  /** Those that never answer, after the answers that were arranged to come first. */
+  readonly silent: Set<(typeof slow)[number]>;
   /** The daemon was told to stop. */
   isStopping: boolean;
   /** Of a client that says nothing. */
@@ -178,9 +183,6 @@ const isTimeOver = (snapshot: AnyMachineSnapshot): boolean =>
 const takesClients = (snapshot: AnyMachineSnapshot): boolean =>
   snapshot.matches("provisioning") || snapshot.matches({ serving: "open" });
 
-/** A webhook that never answers. */
-const ignore = (): void => {};
-
 const identity = (username: string) => ({ username, authenticatedUsername: username });
 const verified = (username: string) => ({
   type: "identity.verified",
@@ -302,9 +304,9 @@ walk<ConnectionWorld>("connection", {
     "the password is right, and nobody answers what is asked about the user": {
       event: verified("unanswered"),
       when: ({ context }) => context.identity === undefined,
-      arrange: ({ kind, answers }) => {
+      arrange: ({ kind, silent }) => {
         kind.isImpatient = true;
-        answers.authorization = ignore;
+        silent.add("authorization");
       },
       cause: async (world) => void (await ask(world, "password", false, PASSWORD)),
     },
@@ -423,7 +425,7 @@ walk<ConnectionWorld>("connection", {
       when: (snapshot) => snapshot.matches({ entering: { login: "configuring" } }) && !isSlow(snapshot),
       arrange: (world) => {
         world.kind.isImpatient = true;
-        world.answers.configuration = ignore;
+        world.silent.add("configuration");
       },
     },
     "the environment is ready": {
@@ -556,9 +558,17 @@ walk<ConnectionWorld>("connection", {
   },
   world: async () => {
     const gate = await openGate(sshd.target);
-    const world: ConnectionWorld = Object.assign(loginWorld(portal), {
+    const login = loginWorld(portal);
+    for (const question of slow) {
+      const usual = login.answers[question];
+      login.answers[question] = (...exchange) => {
+        if (!world.silent.has(question)) usual(...exchange);
+      };
+    }
+    const world: ConnectionWorld = Object.assign(login, {
       kind: { authorizes: true, isImpatient: false, isStopped: false },
       gate,
+      silent: new Set<(typeof slow)[number]>(),
       isStopping: false,
       isSilent: false,
       socket: undefined,
