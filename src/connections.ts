@@ -3,6 +3,7 @@ import { Duration, Effect, Exit, Scope } from "effect";
 import type { ConnectionEvent } from "../machines/connection-facts.ts";
 import { refusalOf } from "../machines/facts.ts";
 import type { ConnectionResources } from "./backend/backend.ts";
+import { CrowdMemory } from "./crowd-memory.ts";
 import type { Failure } from "./failure.ts";
 import type { Logger } from "./log/logger.ts";
 import type { Link } from "./ssh/link.ts";
@@ -24,6 +25,7 @@ export class Connections {
   readonly #releases = new Map<string, Promise<void>>();
   readonly #logger: Logger;
   readonly #releaseTimeout: Duration.Duration;
+  readonly #memory = new CrowdMemory();
 
   /** `releaseTimeout`: how long `settle` waits. */
   constructor(logger: Logger, releaseTimeout: Duration.Duration) {
@@ -34,6 +36,7 @@ export class Connections {
   /** `tell` reaches the connection's machine. */
   open(link: Link, tell: (event: ConnectionEvent) => void): void {
     const { connectionId } = link;
+    this.#memory.began();
     this.#live.set(connectionId, {
       connectionId,
       link,
@@ -88,6 +91,7 @@ export class Connections {
       live.logger.error(code, message);
     });
     this.#live.delete(connectionId);
+    this.#memory.ended();
   }
 
   /** Abandons every connection and waits until all have given back what they held, or until that takes too long. */
