@@ -12,6 +12,7 @@ import { algorithmsOf } from "./algorithms.ts";
 import { type ConnectionSettings, SshConnection } from "./connection.ts";
 import { byAlgorithm, type HostKey } from "./host-key.ts";
 import type { Link } from "./link.ts";
+import { isTooMany, type OpenFiles, openFiles } from "./open-files.ts";
 import { prepareTransport } from "./ssh2-extension.ts";
 
 /** How long a silent connection lives until the system asks whether the other end still exists. */
@@ -65,9 +66,12 @@ export const sshServer = (options: SshServerOptions): Effect.Effect<SshServer, F
   Effect.gen(function* () {
     const { config, nextFreePort = false } = options;
     const settings = yield* settingsOf(options);
-    const server = createServer({ pauseOnConnect: true, noDelay: true }, (socket) =>
-      offer(socket, settings, options.onSocket),
-    );
+    const files = openFiles();
+    if (files.full < config.maxStartups.full) warnOfFiles(options, files);
+    const server = createServer({ pauseOnConnect: true, noDelay: true }, (socket) => {
+      if (isTooMany(files, socket)) refuseForWantOfFiles(socket, options.logger, files);
+      else offer(socket, settings, options.onSocket);
+    });
     yield* Effect.acquireRelease(listen(server, config.listen, nextFreePort ? MOST_PORTS : 1), () =>
       close(server),
     );
@@ -102,6 +106,26 @@ const settingsOf = ({
     };
   });
 
+const warnOfFiles = ({ config, logger }: SshServerOptions, { limit, full }: OpenFiles): void =>
+  logger.warning(
+    "SSH_OPEN_FILES_LOW",
+    "The process may open fewer files than there may be connections by ssh.maxStartups. Raise its limit (ulimit -n, LimitNOFILE=).",
+    { maxStartups: config.maxStartups.full, openFilesLimit: limit, connections: full },
+  );
+
+const refuseForWantOfFiles = (socket: Socket, logger: Logger, { limit }: OpenFiles): void => {
+  logger.error("SSH_ACCEPT_FAILED", "A client was turned away: the process has too many files open", {
+    remoteAddress: format(socket.remoteAddress ?? "", socket.remotePort ?? 0),
+    openFilesLimit: limit,
+  });
+  sendAway(socket, "The server has too many connections. Please connect again in a moment.");
+};
+
+const sendAway = (socket: Socket, text: string): void => {
+  socket.on("error", () => socket.destroy());
+  socket.end(`${text}\r\n`, () => socket.destroy());
+};
+
 const offer = (
   socket: Socket,
   settings: ConnectionSettings,
@@ -125,8 +149,7 @@ const offer = (
     },
     turnAway: (text) => {
       isAnswered = true;
-      socket.on("error", () => socket.destroy());
-      socket.end(`${text}\r\n`, () => socket.destroy());
+      sendAway(socket, text);
     },
   });
   if (!isAnswered) socket.destroy();

@@ -37,6 +37,8 @@ export const ssh = area(
     SSH_STARTUPS_EXCEEDED: "A connection was turned away because too many others have not logged in yet.",
     SSH_STARTING_UP: "A connection was turned away because the daemon is still starting.",
     SSH_ACCEPT_FAILED: "A client could not be accepted, usually because too many files are open.",
+    SSH_OPEN_FILES_LOW:
+      "The process may open too few files for as many connections as ssh.maxStartups lets in.",
     SSH_SHUTTING_DOWN: "A connection was refused or ended because the daemon is stopping.",
     SSH_RELEASE_FAILED: "What a connection had used was not given back in time.",
     SSH_STREAM_FAILED: "The bytes between a channel and its program stopped flowing.",

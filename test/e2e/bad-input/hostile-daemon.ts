@@ -33,6 +33,8 @@ export const startHostileDaemon = async (
   misbehaviours: readonly Misbehaviour[] = [],
   config: Configuration = {},
   webhookOptions: Configuration = {},
+  /** A shell command that runs before the daemon; needs root. */
+  beforehand?: string,
 ): Promise<HostileDaemon> => {
   const behave =
     (path: string, otherwise: object): Behaviour =>
@@ -50,6 +52,7 @@ export const startHostileDaemon = async (
   );
   const method = { method: "webhook", webhook: { url: webhook.url, ...webhookOptions } };
   const daemon = await startDaemon({
+    ...(beforehand !== undefined && { beforehand }),
     config: {
       auth: { password: method, authz: method },
       configserver: { url: `${webhook.url}/config`, timeout: "2s" },
