@@ -14,6 +14,8 @@ import type { Owner } from "./watched.ts";
 const MOST_WAITING_BYTES = 4 * 1024 * 1024;
 /** Of the picture that a new client gets, no more is made while this much waits. */
 const PACE_BYTES = 512 * 1024;
+/** How many rows are told in one message, and of those that have changed in one turn. */
+const ROWS_AT_ONCE = 1000;
 /** How often the page is told what is new. */
 const TURN_MILLIS = 150;
 /** Every how many turns counts are sent. */
@@ -66,6 +68,8 @@ export class Clients {
     this.#takeTurn();
     this.#pages.add(page);
     page.send(this.#hello());
+    const waiting = this.#options.recorder.traces.rows().map(({ id }) => id);
+    sendPaced(page, () => this.#rowsOf(waiting.splice(-ROWS_AT_ONCE)));
   }
 
   /** A client that reads Stately's format: every actor there is, then all that happens. */
@@ -87,18 +91,15 @@ export class Clients {
       if (told !== undefined) send(JSON.stringify(told));
     });
     socket.once("close", unlisten);
-    const introduceMore = (): void => {
-      while (socket.readyState === socket.OPEN) {
-        const ref = waiting.pop();
-        if (ref === undefined) return;
+    const introduceNext = (): string | undefined => {
+      for (let ref = waiting.pop(); ref !== undefined; ref = waiting.pop()) {
         if (known.has(ref) || ref.getSnapshot().status !== "active") continue;
         known.add(ref);
-        const text = JSON.stringify(introduction(ref, parentOf));
-        if (socket.bufferedAmount > PACE_BYTES) return socket.send(text, () => introduceMore());
-        send(text);
+        return JSON.stringify(introduction(ref, parentOf));
       }
+      return undefined;
     };
-    introduceMore();
+    sendPaced({ socket, send }, introduceNext);
   }
 
   #senderTo(socket: WebSocket, remoteAddress: string): (text: string) => void {
@@ -143,16 +144,30 @@ export class Clients {
       version,
       now: Date.now(),
       allowControl,
-      rows: recorder.traces.rows(),
       statistics: recorder.statistics(),
     } satisfies Omit<Extract<ServerMessage, { type: "hello" }>, "daemon">;
     return `${JSON.stringify(hello).slice(0, -1)},"daemon":${traceJson(recorder.traces.daemon)}}`;
   }
 
+  /** As they are now: what is told of them later is newer. Of connections that are kept no longer nothing is told. */
+  #rowsOf(connectionIds: readonly string[]): string | undefined {
+    if (connectionIds.length === 0) return undefined;
+    const { traces } = this.#options.recorder;
+    const rows = connectionIds.flatMap((id) => traces.ofConnection(id)?.connection?.row ?? []);
+    const told = {
+      type: "changes",
+      now: Date.now(),
+      rows,
+      forgotten: [],
+      daemon: [],
+    } satisfies ServerMessage;
+    return JSON.stringify(told);
+  }
+
   /** Tells all pages what is new since the last turn. */
   #takeTurn(): void {
     const { recorder } = this.#options;
-    const changes = recorder.traces.takeChanges();
+    const changes = recorder.traces.takeChanges(ROWS_AT_ONCE);
     const daemon = recorder.traces.daemon.lines.from(this.#daemonLines);
     this.#daemonLines = recorder.traces.daemon.lines.count;
     const withStatistics = this.#turn++ % STATISTICS_TURNS === 0;
@@ -190,6 +205,17 @@ export class Clients {
     if (owner !== undefined) page.send(`{"type":"trace","trace":${traceJson(owner)}}`);
   }
 }
+
+/** Sends the texts that are made, until there are no more, and none before the client has read most of the others. */
+const sendPaced = (client: Pick<Page, "socket" | "send">, make: () => string | undefined): void => {
+  const { socket, send } = client;
+  while (socket.readyState === socket.OPEN) {
+    const text = make();
+    if (text === undefined) return;
+    if (socket.bufferedAmount > PACE_BYTES) return socket.send(text, () => sendPaced(client, make));
+    send(text);
+  }
+};
 
 const clientMessage = (text: string): ClientMessage | undefined => {
   try {

@@ -176,7 +176,7 @@ export interface Statistics {
   readonly slowest: readonly StateTime[];
 }
 
-/** What the page gets. */
+/** What the page gets: first `hello`, then, as `changes`, all rows there are, in pieces, between what is new. */
 export type ServerMessage =
   | {
       readonly type: "hello";
@@ -184,7 +184,6 @@ export type ServerMessage =
       /** The server's clock, in milliseconds since the epoch. */
       readonly now: number;
       readonly allowControl: boolean;
-      readonly rows: readonly Row[];
       readonly daemon: Trace;
       readonly statistics: Statistics;
     }

@@ -110,9 +110,15 @@ export class Traces {
     this.takeChanges();
   }
 
-  takeChanges(): Changes {
-    const changes = { rows: [...this.#changed].map(({ row }) => row), forgotten: this.#forgotten };
-    this.#changed.clear();
+  /** @param most how many rows are taken; the others stay for the next time */
+  takeChanges(most = Number.POSITIVE_INFINITY): Changes {
+    const rows: Row[] = [];
+    for (const connection of this.#changed) {
+      if (rows.length >= most) break;
+      rows.push(connection.row);
+      this.#changed.delete(connection);
+    }
+    const changes = { rows, forgotten: this.#forgotten };
     this.#forgotten = [];
     return changes;
   }

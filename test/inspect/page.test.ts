@@ -166,12 +166,17 @@ describe("the tree", () => {
     expect(await violationsOf(page)).toEqual([]);
   });
 
-  it("is filtered by user, by state and by message code", async () => {
+  it("is filtered by user, by address, by state and by message code", async () => {
     const page = await signedIn();
     await page.getByRole("link", { name: /^Connections/ }).click();
     await page.getByLabel("User or address", { exact: true }).fill("jan");
     await page.getByText("1 live connection, 0 finished of 4").waitFor();
     expect(await names(page)).toEqual(["jane"]);
+    await page.getByRole("button", { name: "Clear" }).click();
+    const build = (await inspector.connections()).findLast(({ username }) => username === "build");
+    await page.getByLabel("User or address", { exact: true }).fill(build?.remoteAddress ?? "");
+    await page.getByText("1 live connection, 0 finished of 4").waitFor();
+    expect(await names(page)).toEqual(["build"]);
     await page.getByRole("button", { name: "Clear" }).click();
     await page.getByLabel("State").selectOption("Finished");
     await page.getByText("0 live connections, 2 finished of 4").waitFor();

@@ -158,7 +158,7 @@ const told = (message: ServerMessage): void => {
       rowsById.clear();
       daemon.value = message.daemon;
       statistics.value = message.statistics;
-      keep(message.rows, message.now);
+      keep([], message.now, true);
       if (wanted !== undefined) follow(wanted);
       break;
     case "changes": {
