@@ -6,7 +6,7 @@
 import { type ActorRefFrom, createActor, fromCallback, type InspectionEvent } from "xstate";
 import type { connectionMachine } from "../machines/connection.ts";
 import type { ConnectionEvent } from "../machines/connection-facts.ts";
-import type { ConnectionDefaults, ConnectionReport, ConnectionsCommand } from "../machines/daemon.ts";
+import type { ConnectionDefaults, ConnectionReport, ConnectionsCommand } from "../machines/daemon-facts.ts";
 
 export interface Supervision {
   /** With everything provided. */

@@ -2,7 +2,8 @@
 import { setTimeout } from "node:timers/promises";
 import { Duration, Effect, Fiber, type Scope } from "effect";
 import { type ActorRefFrom, createActor, type EventObject, fromCallback, type InspectionEvent } from "xstate";
-import { type DaemonInput, type DaemonOutcome, daemonMachine } from "../machines/daemon.ts";
+import { daemonMachine } from "../machines/daemon.ts";
+import type { DaemonInput, DaemonOutcome } from "../machines/daemon-facts.ts";
 import { type AuthenticationMethod, type Refusal, refusalOf } from "../machines/facts.ts";
 import { type ServiceEvent, type ServiceInput, serviceMachine } from "../machines/service.ts";
 import type { Authenticator } from "./auth/authenticator.ts";

@@ -40,6 +40,7 @@ const TELLING: ReadonlySet<string> = new Set(["showBanner", "showFailure", "disc
 const TURNED_AWAY: ReadonlySet<string> = new Set([
   "SSH_STARTUPS_EXCEEDED",
   "SSH_STARTING_UP",
+  "SSH_ACCEPT_FAILED",
   "SSH_SHUTTING_DOWN",
 ]);
 

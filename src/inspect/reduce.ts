@@ -6,7 +6,7 @@
 import { Redacted } from "effect";
 import type { AuthenticationEvent } from "../../machines/authentication.ts";
 import type { ConnectionEvent } from "../../machines/connection-facts.ts";
-import type { DaemonEvent } from "../../machines/daemon.ts";
+import type { DaemonEvent } from "../../machines/daemon-facts.ts";
 import { type Exit, type Program, type Refusal, refusalOf, type TerminalSize } from "../../machines/facts.ts";
 import type { ServiceEvent } from "../../machines/service.ts";
 import type { SessionEvent, SessionRequest } from "../../machines/session.ts";

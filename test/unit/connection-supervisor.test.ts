@@ -4,7 +4,11 @@ import { createActor, fromPromise, setup } from "xstate";
 import { authenticationMachine } from "../../machines/authentication.ts";
 import { connectionMachine } from "../../machines/connection.ts";
 import type { ConnectionEvent } from "../../machines/connection-facts.ts";
-import type { ConnectionDefaults, ConnectionReport, ConnectionsCommand } from "../../machines/daemon.ts";
+import type {
+  ConnectionDefaults,
+  ConnectionReport,
+  ConnectionsCommand,
+} from "../../machines/daemon-facts.ts";
 import type { Identity, Settings } from "../../machines/facts.ts";
 import { connectionSupervisor } from "../../src/connection-supervisor.ts";
 import { identityOf, passwordOf } from "./machines/values.ts";

@@ -1,13 +1,13 @@
 /** What the daemon makes of clients that come, in each of its states, and of actors of its own that break. */
 import { describe, expect, it } from "vitest";
 import { createActor, fromCallback } from "xstate";
-import {
-  type ConnectionDefaults,
-  type ConnectionReport,
-  type ConnectionsCommand,
-  type DaemonInput,
-  daemonMachine,
-} from "../../../machines/daemon.ts";
+import { daemonMachine } from "../../../machines/daemon.ts";
+import type {
+  ConnectionDefaults,
+  ConnectionReport,
+  ConnectionsCommand,
+  DaemonInput,
+} from "../../../machines/daemon-facts.ts";
 import { serviceMachine } from "../../../machines/service.ts";
 
 const ready = { type: "service.ready", address: "127.0.0.1:2222" } as const;
