@@ -3,12 +3,8 @@
  * registry. What an Engine does only when it is broken, its front does in its place.
  */
 import { afterAll, beforeAll } from "vitest";
-import {
-  type ContainerFacts,
-  type DockerContext,
-  type DockerPlan,
-  dockerMachine,
-} from "../../machines/docker.ts";
+import { dockerMachine } from "../../machines/docker.ts";
+import type { ContainerFacts, DockerContext, DockerPlan } from "../../machines/docker-facts.ts";
 import { startEngine, type TestEngine } from "../support/docker.ts";
 import { startRegistry, type TestRegistry } from "../support/docker-registry.ts";
 import {

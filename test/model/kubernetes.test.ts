@@ -3,12 +3,8 @@
  * server speaks it. What happens to the pod meanwhile, and who does it, is the walk's to say.
  */
 import { afterAll, beforeAll } from "vitest";
-import {
-  type KubernetesContext,
-  kubernetesMachine,
-  type PodFacts,
-  type PodPlan,
-} from "../../machines/kubernetes.ts";
+import { kubernetesMachine } from "../../machines/kubernetes.ts";
+import type { KubernetesContext, PodFacts, PodPlan } from "../../machines/kubernetes-facts.ts";
 import {
   type Fate,
   type Fates,

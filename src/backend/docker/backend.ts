@@ -1,6 +1,6 @@
 /** The Docker backend: what `dockerMachine` leaves open, done on a Docker Engine. */
 import { Effect } from "effect";
-import type { ContainerRequest, OpeningRequest, Tooling } from "../../../machines/docker.ts";
+import type { ContainerRequest, OpeningRequest, Tooling } from "../../../machines/docker-facts.ts";
 import type { Environment } from "../../../machines/facts.ts";
 import type { Failure } from "../../failure.ts";
 import { fromEffect } from "../../from-effect.ts";

@@ -1,6 +1,6 @@
 /** Everything that a step of one connection works with. */
 import { Effect } from "effect";
-import type { DockerPlan } from "../../../machines/docker.ts";
+import type { DockerPlan } from "../../../machines/docker-facts.ts";
 import type { Identity, Provisioning } from "../../../machines/facts.ts";
 import type { DockerExecution, DockerTimeouts } from "../../config/sections/docker.ts";
 import type { Failure } from "../../failure.ts";

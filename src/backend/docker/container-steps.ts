@@ -1,6 +1,11 @@
 /** The steps of `dockerMachine` on containers. */
 import { Duration, Effect, Schedule, Scope } from "effect";
-import type { ContainerFacts, ContainerRequest, CreationOutcome, Tooling } from "../../../machines/docker.ts";
+import type {
+  ContainerFacts,
+  ContainerRequest,
+  CreationOutcome,
+  Tooling,
+} from "../../../machines/docker-facts.ts";
 import type { Provisioning } from "../../../machines/facts.ts";
 import type { Failure } from "../../failure.ts";
 import type { Bench, Workshop } from "./bench.ts";

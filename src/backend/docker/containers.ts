@@ -1,7 +1,7 @@
 /** Containers of an Engine: find, create, start, look into, remove (Docker Engine API, Container). */
 import type { Duration } from "effect";
 import { Effect } from "effect";
-import type { ContainerFacts, Tooling } from "../../../machines/docker.ts";
+import type { ContainerFacts, Tooling } from "../../../machines/docker-facts.ts";
 import { type Engine, enginePath } from "./engine.ts";
 import { EngineError } from "./failures.ts";
 

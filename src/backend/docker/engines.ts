@@ -1,7 +1,7 @@
 /** The Engines that a daemon works with, and what it keeps of each over the ends of connections. */
 import { createHash } from "node:crypto";
 import { Duration, Effect, Redacted, Schedule, Scope, Semaphore } from "effect";
-import type { Tooling } from "../../../machines/docker.ts";
+import type { Tooling } from "../../../machines/docker-facts.ts";
 import type { Docker, DockerConnection } from "../../config/sections/docker.ts";
 import type { Failure } from "../../failure.ts";
 import type { Logger } from "../../log/logger.ts";

@@ -1,7 +1,7 @@
 /** The steps of `dockerMachine` on the Engine itself and on images. */
 import { createHash } from "node:crypto";
 import { Effect } from "effect";
-import type { DockerPlan, ImageRequest, LocalImage, Tooling } from "../../../machines/docker.ts";
+import type { DockerPlan, ImageRequest, LocalImage, Tooling } from "../../../machines/docker-facts.ts";
 import type { Provisioning } from "../../../machines/facts.ts";
 import type { DockerExecution } from "../../config/sections/docker.ts";
 import type { Failure } from "../../failure.ts";

@@ -2,7 +2,7 @@
  * How a program is started and signalled inside a container: by the guest agent where the image has it, otherwise by
  * the image's own shell, otherwise directly and without signals. (The agent's usage: github.com/ContainerSSH/agent.)
  */
-import type { Tooling } from "../../../machines/docker.ts";
+import type { Tooling } from "../../../machines/docker-facts.ts";
 import type { Program, Terminal } from "../../../machines/facts.ts";
 import type { DockerExecution } from "../../config/sections/docker.ts";
 import { sttyModes } from "../process/modes.ts";

@@ -1,6 +1,6 @@
 /** What a connection's configuration asks of an Engine, once its placeholders are filled in and its parts agree. */
 import { Effect, Redacted } from "effect";
-import type { DockerPlan } from "../../../machines/docker.ts";
+import type { DockerPlan } from "../../../machines/docker-facts.ts";
 import type { Identity } from "../../../machines/facts.ts";
 import type { DockerExecution, RegistryAuth } from "../../config/sections/docker.ts";
 import { fillName, isPerUser, type NameRules } from "../environment-name.ts";

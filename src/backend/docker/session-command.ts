@@ -4,7 +4,7 @@
  * size on Engines that take none at the start.
  */
 import { Effect } from "effect";
-import type { LocalImage, Tooling } from "../../../machines/docker.ts";
+import type { LocalImage, Tooling } from "../../../machines/docker-facts.ts";
 import type { Program } from "../../../machines/facts.ts";
 import type { DockerExecution } from "../../config/sections/docker.ts";
 import type { ProgramRequest } from "../backend.ts";

@@ -1,7 +1,7 @@
 /** The Kubernetes backend: what `kubernetesMachine` leaves open, done on a cluster. */
 import { Effect, Scope } from "effect";
 import type { Environment } from "../../../machines/facts.ts";
-import type { KnownPodRequest, PodEnvironmentRequest } from "../../../machines/kubernetes.ts";
+import type { KnownPodRequest, PodEnvironmentRequest } from "../../../machines/kubernetes-facts.ts";
 import type { Config } from "../../config/schema.ts";
 import { isUnconfigured } from "../../config/sections/kubernetes.ts";
 import type { Failure } from "../../failure.ts";

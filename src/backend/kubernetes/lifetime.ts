@@ -4,7 +4,7 @@
  */
 import type { V1Pod } from "@kubernetes/client-node";
 import { Effect, Schedule, type Scope } from "effect";
-import type { PodPlan } from "../../../machines/kubernetes.ts";
+import type { PodPlan } from "../../../machines/kubernetes-facts.ts";
 import type { Failure } from "../../failure.ts";
 import type { CallFailure } from "./api.ts";
 import type { Bench } from "./bench.ts";

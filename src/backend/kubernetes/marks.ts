@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import type { V1Pod } from "@kubernetes/client-node";
 import { Duration } from "effect";
-import type { PodPlan } from "../../../machines/kubernetes.ts";
+import type { PodPlan } from "../../../machines/kubernetes-facts.ts";
 import type { KubernetesPod } from "../../config/sections/kubernetes.ts";
 import type { Annotations } from "./api.ts";
 

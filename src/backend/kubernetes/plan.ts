@@ -1,7 +1,7 @@
 /** What the configuration of one connection asks for, with the pod's name filled in; and who may share a pod. */
 import { Duration, Effect } from "effect";
 import type { Identity } from "../../../machines/facts.ts";
-import type { PodPlan } from "../../../machines/kubernetes.ts";
+import type { PodPlan } from "../../../machines/kubernetes-facts.ts";
 import type { Kubernetes, KubernetesPod } from "../../config/sections/kubernetes.ts";
 import { DNS_LABEL, fillName, hasPlaceholder, isPerUser } from "../environment-name.ts";
 import { ConfigError } from "./failures.ts";

@@ -5,7 +5,7 @@
 import { randomInt } from "node:crypto";
 import { Redacted } from "effect";
 import type { Identity } from "../../../machines/facts.ts";
-import type { PodPlan } from "../../../machines/kubernetes.ts";
+import type { PodPlan } from "../../../machines/kubernetes-facts.ts";
 import type { KubernetesPod } from "../../config/sections/kubernetes.ts";
 import { firstUser, INSTANCE, type InstanceMark, inUse, MODE, persistentAnnotations } from "./marks.ts";
 

@@ -1,6 +1,6 @@
 /** What the API says about a pod (PodStatus, ContainerStatus), in the words of machines/kubernetes.ts. */
 import type { V1ContainerStatus, V1Pod } from "@kubernetes/client-node";
-import type { PodFacts } from "../../../machines/kubernetes.ts";
+import type { PodFacts } from "../../../machines/kubernetes-facts.ts";
 
 /** The name of the container that programs run in; undefined when the pod has no container of this number. */
 export const consoleContainer = ({ spec }: V1Pod, number: number): string | undefined =>

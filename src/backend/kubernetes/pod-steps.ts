@@ -8,7 +8,7 @@ import type {
   PodFacts,
   PodPlan,
   PodRequest,
-} from "../../../machines/kubernetes.ts";
+} from "../../../machines/kubernetes-facts.ts";
 import type { Failure } from "../../failure.ts";
 import { type Bench, entrantOf, type Workshop } from "./bench.ts";
 import { ConfigError, type PermissionDenied, PodWaitFailed } from "./failures.ts";

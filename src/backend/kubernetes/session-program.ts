@@ -6,7 +6,7 @@
 import type { V1Pod } from "@kubernetes/client-node";
 import { Effect, Option, type Scope } from "effect";
 import type { Exit, Program } from "../../../machines/facts.ts";
-import type { PodPlan } from "../../../machines/kubernetes.ts";
+import type { PodPlan } from "../../../machines/kubernetes-facts.ts";
 import type { Failure } from "../../failure.ts";
 import type { ProgramRequest, RunningProgram } from "../backend.ts";
 import { exitOf } from "../docker/exit.ts";
