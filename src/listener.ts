@@ -32,7 +32,7 @@ const check = (address: ReturnType<Server["address"]>): Effect.Effect<void, List
         return Effect.fail(new ListenerLost({ message, details: { address: listen } }));
       });
 
-/** The system lets nobody else listen on an address while a socket does. */
+/** The system lets nobody else listen on an address while a socket does: ours, or another program's that was faster. */
 const isFree = ({ address: host, port }: AddressInfo): Effect.Effect<boolean> =>
   Effect.callback((resume) => {
     const other = createServer((socket) => socket.destroy());
