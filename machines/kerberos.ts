@@ -298,7 +298,6 @@ export const kerberosMachine = setup({
         src: "identify",
         input: ({ context }) => stepOf(context),
         onDone: { target: "checkingUsername", actions: assign(({ event }) => ({ profile: event.output })) },
-        onError: failing,
       },
     },
     checkingUsername: {

@@ -317,7 +317,5 @@ walk<KerberosWorld>("kerberos", {
   unreached: {
     [`${state("awaitingToken")}|xstate.error.actor.0.${state("awaitingToken")}|0`]: waitsForNobody,
     [`${state("awaitingMic")}|xstate.error.actor.0.${state("awaitingMic")}|0`]: waitsForNobody,
-    [`${state("identifying")}|xstate.error.actor.0.${state("identifying")}|0`]:
-      "it only reads a name, and asks nobody",
   },
 });

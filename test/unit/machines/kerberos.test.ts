@@ -121,7 +121,6 @@ describe("a login with a ticket", () => {
     ["a client that is gone", { messages: [failure("SSH_AUTH_FAILED")] }, "SSH_AUTH_FAILED"],
     ["a token that is refused", { failures: { acceptToken: "KRB_TOKEN_REPLAYED" } }, "KRB_TOKEN_REPLAYED"],
     ["a signature that is wrong", { failures: { verifyMic: "KRB_MIC_INVALID" } }, "KRB_MIC_INVALID"],
-    ["a failure to identify", { failures: { identify: "SOMETHING" } }, "SOMETHING"],
   ])("%s is refused", async (_, script, code) => {
     const { outcome, done } = await login(script);
     expect(outcome).toMatchObject(refusedWith(code));

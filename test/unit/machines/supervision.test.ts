@@ -119,6 +119,12 @@ const beforeTheLogin: Readonly<Record<string, Broken>> = {
   }),
   "of Kerberos": { isForKerberos: true, authentication: { kerberos: breaks } },
   "that opens a session of Kerberos": kerberos({ openSession: breaks }),
+  "that reads a name from a ticket": kerberos({
+    openSession: answers({ proof: "password" }),
+    getCredentials: answers({ proof: "password" }),
+    proveKdc: answers(undefined),
+    identify: breaks,
+  }),
 };
 
 const backends: readonly BackendName[] = ["docker", "kubernetes", "process", "sshproxy"];
