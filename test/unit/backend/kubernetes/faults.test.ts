@@ -111,6 +111,24 @@ describe("creating a pod", () => {
   });
 });
 
+describe("a pod that has ended and that Berth did not make", () => {
+  it.each([
+    ["failed", 1],
+    ["succeeded", 0],
+  ])("is refused at once when it has %s, and never deleted", async (phase, exitCode) => {
+    const api = await testApi();
+    const spec = { containers: [{ name: "shell" }] };
+    api.pods.create("default", { metadata: { name: "own" }, spec }, { terminated: { exitCode } });
+    const daemon = await testDaemon({ host: api.url });
+    const { refusal, notices, states } = await daemon.connect({ pod: creating });
+    expect(refusal).toMatchObject({ code: "KUBERNETES_POD_NOT_RUNNING", details: { phase } });
+    expect(refusal.message).toContain("Berth deletes no pod that it did not create");
+    expect(states).not.toContain("pod.awaitingRemoval");
+    expect(notices).toEqual([]);
+    expect(api.requests.map(({ verb }) => verb)).not.toContain("delete");
+  });
+});
+
 describe("removing a pod", () => {
   it("is given up after timeouts.podStop and told in the log", async () => {
     const api = await testApi({ meddle: ({ verb }) => (verb === "delete" ? unavailable : undefined) });
