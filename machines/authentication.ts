@@ -69,13 +69,20 @@ export type AuthenticationEvent =
   | AuthenticationAbandoned
   | GraceExpired
   | { readonly type: "login.granted" }
-  | { readonly type: "login.refused"; readonly refusal: Refusal };
+  | { readonly type: "login.refused"; readonly refusal: Refusal }
+  | { readonly type: "mismatch.reported" };
 
 /** What the parent hears when somebody has proven who they are. */
 export interface IdentityVerified {
   readonly type: "identity.verified";
   readonly identity: Identity;
   readonly method: string;
+}
+
+/** What the parent hears when somebody has proven who they are and may not have the user name that they asked for. */
+export interface IdentityMismatched {
+  readonly type: "identity.mismatched";
+  readonly identity: Identity;
 }
 
 /** What the parent hears when a person is asked: that takes longer than what clients do by themselves. */
@@ -118,6 +125,11 @@ const kerberosLoginOf = (context: AuthenticationContext): KerberosLogin => {
 const keyIndex = (context: AuthenticationContext): string => {
   const { credential, username } = keyAttemptOf(context);
   return `${credential.fingerprint} ${username}`;
+};
+
+const identityOf = ({ identity }: AuthenticationContext): Identity => {
+  if (identity === undefined) throw new Error("nobody has proven who they are");
+  return identity;
 };
 
 const acceptedIdentityOf = (context: AuthenticationContext): Identity => {
@@ -230,9 +242,8 @@ export const authenticationMachine = setup({
       identity: undefined,
     })),
     keepIdentity: assign((_, identity: Identity) => ({ identity })),
-    keepOutcome: assign((_, outcome: OidcOutcome | KerberosOutcome) =>
-      outcome.kind === "granted" ? { identity: outcome.identity } : { refusal: outcome.refusal },
-    ),
+    /** Who was proven, why they are refused, or both. */
+    keepOutcome: assign((_, { kind: __, ...outcome }: OidcOutcome | KerberosOutcome) => outcome),
     keepKey: assign(({ context }, identity: Identity) => ({
       acceptableKeys: { ...context.acceptableKeys, [keyIndex(context)]: identity },
     })),
@@ -260,6 +271,7 @@ export const authenticationMachine = setup({
     isIdentified: (_, { kind }: OidcOutcome | KerberosOutcome) => kind === "granted",
     /** Of the ways of Kerberos: it is asked of the KDC, where a ticket is the client's to send. */
     isAboutPassword: ({ context }) => attemptOf(context).credential.method === "password",
+    isMisnamed: (_, { kind }: KerberosOutcome) => kind === "misnamed",
     isExhausted: ({ context }) => context.failures >= context.attemptLimit,
     /** Of what can't be tried nobody needs to read: clients ask for it by themselves. */
     hasWordsForAPerson: ({ context }) => {
@@ -434,6 +446,11 @@ export const authenticationMachine = setup({
             target: "awaitingVerdict",
             actions: { type: "keepOutcome", params: ({ event }) => event.output },
           },
+          {
+            guard: { type: "isMisnamed", params: ({ event }) => event.output },
+            target: "awaitingReport",
+            actions: { type: "keepOutcome", params: ({ event }) => event.output },
+          },
           { target: "failing", actions: { type: "keepOutcome", params: ({ event }) => event.output } },
         ],
       },
@@ -455,14 +472,13 @@ export const authenticationMachine = setup({
 
     /** Authorization and configuration are the parent's: a login is granted when they agree, and not before. */
     awaitingVerdict: {
-      entry: sendParent(({ context }): IdentityVerified => {
-        if (context.identity === undefined) throw new Error("nobody has proven who they are");
-        return {
+      entry: sendParent(
+        ({ context }): IdentityVerified => ({
           type: "identity.verified",
-          identity: context.identity,
+          identity: identityOf(context),
           method: attemptOf(context).credential.method,
-        };
-      }),
+        }),
+      ),
       on: {
         "login.granted": { target: "granted" },
         "login.refused": {
@@ -470,6 +486,14 @@ export const authenticationMachine = setup({
           actions: { type: "keepReason", params: ({ event }) => ({ error: event.refusal }) },
         },
       },
+    },
+
+    /** The login is refused, whatever is said to the parent's report of it. */
+    awaitingReport: {
+      entry: sendParent(
+        ({ context }): IdentityMismatched => ({ type: "identity.mismatched", identity: identityOf(context) }),
+      ),
+      on: { "mismatch.reported": { target: "failing" } },
     },
 
     failing: {

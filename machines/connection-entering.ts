@@ -1,6 +1,6 @@
 /** A connection before the login: who is it, may they come in, what do they get, and all of it in time. */
 import { assign, not, raise, sendTo } from "xstate";
-import { graceExpired, identityOf, lineOf, shuttingDown } from "./connection-facts.ts";
+import { graceExpired, identityOf, lineOf, reportAnswered, shuttingDown } from "./connection-facts.ts";
 import { connection } from "./connection-setup.ts";
 import { authUnanswered, configUnanswered } from "./unanswered.ts";
 
@@ -89,6 +89,10 @@ export const entering = connection.createStateConfig({
                 },
               ],
             },
+            "identity.mismatched": {
+              target: "reportingMismatch",
+              actions: assign(({ event }) => ({ identity: event.identity })),
+            },
           },
         },
         authorizing: {
@@ -112,6 +116,29 @@ export const entering = connection.createStateConfig({
                 { type: "refuse", params: { refusal: authUnanswered("authorization", {}) } },
                 "logRefusal",
               ],
+            },
+          },
+        },
+        /** Authorization is told who asked for whose name. It can't let them in: there is no way on from here. */
+        reportingMismatch: {
+          always: { guard: not("needsAuthorization"), target: "authenticating", actions: "endReport" },
+          invoke: {
+            src: "authorize",
+            input: ({ context }) => identityOf(context),
+            onDone: { target: "authenticating", actions: "endReport" },
+            onError: {
+              target: "authenticating",
+              actions: [
+                { type: "log", params: ({ context, event }) => reportAnswered(context, event.error) },
+                "endReport",
+              ],
+            },
+          },
+          after: { reportTimeout: { target: "authenticating", actions: "endReport" } },
+          on: {
+            "grace.expired": {
+              target: "authenticating",
+              actions: ["endReport", sendTo("authentication", ({ event }) => event)],
             },
           },
         },

@@ -7,18 +7,20 @@ import type {
   AuthenticationAbandoned,
   AuthenticationRequested,
   GraceExpired,
+  IdentityMismatched,
   IdentityVerified,
   InteractionBegan,
 } from "./authentication.ts";
-import type {
-  AuthenticationMethod,
-  Environment,
-  Forwarding,
-  Identity,
-  LogLine,
-  Provisioning,
-  Refusal,
-  Settings,
+import {
+  type AuthenticationMethod,
+  type Environment,
+  type Forwarding,
+  type Identity,
+  type LogLine,
+  type Provisioning,
+  type Refusal,
+  refusalOf,
+  type Settings,
 } from "./facts.ts";
 import type { SessionEnded, SessionRequest } from "./session.ts";
 
@@ -36,6 +38,8 @@ export interface ConnectionInput {
   readonly loginGraceMillis: number;
   /** The same from where a person is asked to log in with a browser. */
   readonly interactiveGraceMillis: number;
+  /** How long authorization may take to hear of a login that is refused whatever it answers. */
+  readonly reportMillis: number;
   /** How long refused sessions may take to read why, and a client to close a channel. */
   readonly closeTimeoutMillis: number;
   /** How long giving resources back may take before the connection ends without it. */
@@ -60,6 +64,7 @@ export type ConnectionEvent =
   | InteractionBegan
   | GraceExpired
   | IdentityVerified
+  | IdentityMismatched
   | { readonly type: "session.opened"; readonly channel: number }
   | { readonly type: "session.requested"; readonly channel: number; readonly request: SessionRequest }
   | { readonly type: "session.closed"; readonly channel: number }
@@ -162,6 +167,12 @@ export const lineOf = ({ connectionId, identity }: ConnectionContext, { details,
     },
   },
 });
+
+/** Why authorization did not agree to a login that is refused anyway, for the log alone. */
+export const reportAnswered = (context: ConnectionContext, error: unknown) => {
+  const { message, ...line } = refusalOf(error);
+  return lineOf(context, { ...line, message: `About a login that is refused anyway: ${message}` });
+};
 
 export const farewell = ({ connectionId, refusal }: ConnectionContext) => ({
   connectionId,

@@ -53,6 +53,7 @@ const parts = setup({
   delays: {
     loginGrace: ({ context }) => context.loginGraceMillis,
     interactiveGrace: ({ context }) => context.interactiveGraceMillis,
+    reportTimeout: ({ context }) => context.reportMillis,
     closeTimeout: ({ context }) => context.closeTimeoutMillis,
     releaseTimeout: ({ context }) => context.releaseTimeoutMillis,
   },
@@ -107,6 +108,7 @@ const parts = setup({
 
 export const connection = parts.extend({
   actions: {
+    endReport: parts.sendTo("authentication", { type: "mismatch.reported" }),
     logRefusal: parts.enqueueActions(({ context, enqueue }) => {
       if (context.refusal !== undefined) enqueue({ type: "log", params: lineOf(context, context.refusal) });
     }),

@@ -61,6 +61,8 @@ export interface MessageStep extends KerberosStep {
 
 export type KerberosOutcome =
   | { readonly kind: "granted"; readonly identity: Identity }
+  /** Somebody was proven, who asked for another user's name. */
+  | { readonly kind: "misnamed"; readonly identity: Identity; readonly refusal: Refusal }
   | { readonly kind: "refused"; readonly refusal: Refusal };
 
 const stepOf = ({ login, session }: KerberosContext): KerberosStep => {
@@ -118,6 +120,12 @@ const anotherUser = (context: KerberosContext): Refusal => ({
   },
 });
 
+const isMisnamed = ({ login, profile }: KerberosContext): boolean => {
+  if (profile === undefined || !profile.enforcesUsername) return false;
+  const { authenticatedUsername } = profile.identity;
+  return authenticatedUsername !== "" && authenticatedUsername !== login.username;
+};
+
 const notForwarded = ({ login, profile }: KerberosContext, error: unknown) => {
   const { code, message, details } = refusalOf(error);
   const line: LogLine = {
@@ -169,10 +177,7 @@ export const kerberosMachine = setup({
     isMic: (_, { kind }: ClientMessage) => kind === "mic",
     isEstablished: (_, { isEstablished }: KerberosSession) => isEstablished,
     fitsNoRule: ({ context }) => profileOf(context).identity.authenticatedUsername === "",
-    isAnotherUser: ({ context }) => {
-      const { enforcesUsername, identity } = profileOf(context);
-      return enforcesUsername && identity.authenticatedUsername !== context.login.username;
-    },
+    isMisnamed: ({ context }) => isMisnamed(context),
   },
 }).createMachine({
   id: "kerberos",
@@ -184,10 +189,10 @@ export const kerberosMachine = setup({
     refusal: undefined,
   }),
   output: ({ context }) => {
-    const { profile, refusal } = context;
-    if (refusal !== undefined) return { kind: "refused", refusal };
-    if (profile === undefined) throw new Error("the login ended with nothing");
-    return { kind: "granted", identity: profile.identity };
+    const { refusal } = context;
+    if (refusal === undefined) return { kind: "granted", identity: profileOf(context).identity };
+    if (!isMisnamed(context)) return { kind: "refused", refusal };
+    return { kind: "misnamed", identity: profileOf(context).identity, refusal };
   },
   initial: "opening",
   states: {
@@ -308,8 +313,8 @@ export const kerberosMachine = setup({
           actions: { type: "refuse", params: ({ context }) => ({ refusal: noRuleFits(context) }) },
         },
         {
-          guard: "isAnotherUser",
-          target: "refused",
+          guard: "isMisnamed",
+          target: "misnamed",
           actions: { type: "refuse", params: ({ context }) => ({ refusal: anotherUser(context) }) },
         },
         { target: "forwardingCredentials" },
@@ -331,6 +336,7 @@ export const kerberosMachine = setup({
     },
 
     granted: { type: "final" },
+    misnamed: { type: "final" },
     refused: { type: "final" },
   },
 });

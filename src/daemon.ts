@@ -19,6 +19,8 @@ import type { SocketOffer } from "./ssh/server.ts";
 
 /** Attempts to authenticate per connection: the reference's number, and OpenSSH's. */
 const ATTEMPT_LIMIT = 6;
+/** A webhook that can be reached has answered by then; a user who is refused anyway waits no longer for others. */
+const REPORT_TIMEOUT = Duration.seconds(2);
 const CLOSE_TIMEOUT = Duration.seconds(10);
 const RELEASE_TIMEOUT = Duration.seconds(30);
 /** The reference's patience with live connections after a signal to stop. */
@@ -144,6 +146,7 @@ const inputOf = (
     authorizes: authorize !== undefined,
     loginGraceMillis: graceMillis(config.ssh.loginGraceTime),
     interactiveGraceMillis: graceMillis(config.auth.keyboardInteractive.loginGraceTime),
+    reportMillis: Duration.toMillis(REPORT_TIMEOUT),
     closeTimeoutMillis: Duration.toMillis(CLOSE_TIMEOUT),
     releaseTimeoutMillis: Duration.toMillis(RELEASE_TIMEOUT),
   },

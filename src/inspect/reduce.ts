@@ -108,6 +108,11 @@ const events: EventOf<BerthEvent> = {
     authenticatedUsername: cut(identity.authenticatedUsername),
     method,
   }),
+  "identity.mismatched": ({ identity }) => ({
+    username: cut(identity.username),
+    authenticatedUsername: cut(identity.authenticatedUsername),
+  }),
+  "mismatch.reported": nothing,
   "login.granted": nothing,
   "login.refused": ({ refusal }) => codeOf(refusal),
   "session.opened": ({ channel }) => ({ channel }),

@@ -31,6 +31,8 @@ interface AuthenticationWorld extends LoginWorld {
   spoilsSignatures: boolean;
   /** The login may not take long, and webhooks do not answer. */
   isImpatient: boolean;
+  /** Whether the daemon wants the user name to be the proven one. */
+  isStrict: boolean;
 }
 
 let portal: Portal;
@@ -39,6 +41,7 @@ let kdc: Kdc;
 let tickets: Tickets;
 let shared: ObservedDaemon;
 let impatient: ObservedDaemon;
+let strict: ObservedDaemon;
 
 beforeAll(async () => {
   portal = await openPortal();
@@ -46,18 +49,18 @@ beforeAll(async () => {
   provider.amend("/device/auth", { interval: 0.2 });
   kdc = await startKdc({ users: { jane: "secret" } });
   tickets = await kdc.kinit("jane");
-  shared = await start("60s");
-  impatient = await start("8s");
+  shared = await start();
+  impatient = await start({ loginGraceTime: "8s" });
+  strict = await start({ enforceUsername: true });
 });
 afterAll(async () => {
-  await impatient[Symbol.asyncDispose]();
-  await shared[Symbol.asyncDispose]();
+  for (const daemon of [strict, impatient, shared]) await daemon[Symbol.asyncDispose]();
   await kdc[Symbol.asyncDispose]();
   await provider[Symbol.asyncDispose]();
   await portal[Symbol.asyncDispose]();
 });
 
-const start = (loginGraceTime: string): Promise<ObservedDaemon> => {
+const start = ({ loginGraceTime = "60s", enforceUsername = false } = {}): Promise<ObservedDaemon> => {
   const { auth, ...sections } = askingPortal(portal);
   return startObserved({
     config: {
@@ -76,7 +79,7 @@ const start = (loginGraceTime: string): Promise<ObservedDaemon> => {
         },
         gssapi: {
           method: "kerberos",
-          kerberos: { keytab: kdc.keytab, configPath: kdc.configPath, enforceUsername: false },
+          kerberos: { keytab: kdc.keytab, configPath: kdc.configPath, enforceUsername },
         },
       },
       backend: "process",
@@ -243,6 +246,18 @@ walk<AuthenticationWorld>("authentication", {
       event: done(authenticationMachine, "authentication.askingKerberos", { kind: "granted", identity: {} }),
       cause: provideTicket,
     },
+    "the ticket is right, and another user's": {
+      event: done(authenticationMachine, "authentication.askingKerberos", {
+        kind: "misnamed",
+        identity: {},
+        refusal: { ...REFUSAL, userMessage: "Use your own name." },
+      }),
+      arrange: (world) => {
+        world.isStrict = true;
+      },
+      cause: provideTicket,
+    },
+    "the parent has reported it": { event: { type: "mismatch.reported" } },
     "the client gives its ticket up": {
       event: done(authenticationMachine, "authentication.askingKerberos", {
         kind: "refused",
@@ -268,8 +283,9 @@ walk<AuthenticationWorld>("authentication", {
       client: undefined as unknown as WireClient,
       spoilsSignatures: false,
       isImpatient: false,
+      isStrict: false,
     }),
-  daemon: async ({ isImpatient }) => (isImpatient ? impatient : shared),
+  daemon: async ({ isImpatient, isStrict }) => (isImpatient ? impatient : isStrict ? strict : shared),
   begin: async (world, daemon) => {
     world.client = await WireClient.connect(daemon);
     await world.client.beginAuthentication();
@@ -286,6 +302,7 @@ walk<AuthenticationWorld>("authentication", {
     "authentication.askingPerson": (world) => received(world).toContain(Message.USERAUTH_INFO_REQUEST),
     "authentication.askingKerberos": (world) => received(world).toContain(Message.USERAUTH_GSSAPI_RESPONSE),
     "authentication.awaitingVerdict": asks("/authz"),
+    "authentication.awaitingReport": asks("/authz"),
     "authentication.granted": (world) => received(world).toContain(Message.USERAUTH_SUCCESS),
     "authentication.refused": async ({ client, isImpatient, username }) => {
       const { text } = await client.disconnection();

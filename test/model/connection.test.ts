@@ -5,8 +5,11 @@ import type { AnyMachineSnapshot, SnapshotFrom } from "xstate";
 import { connectionMachine } from "../../machines/connection.ts";
 import type { BackendName } from "../../machines/facts.ts";
 import type { Move, StateValue } from "../../src/inspect/format.ts";
-import { Message } from "../../src/ssh/wire.ts";
+import { Message, message, Reader, string } from "../../src/ssh/wire.ts";
+import { KERBEROS } from "../support/gssapi-client.ts";
+import { type GssapiInitiator, gssapiInitiator } from "../support/gssapi-initiator.ts";
 import { type InspectorClient, inspectSection, openInspector } from "../support/inspector.ts";
+import { type Kdc, startKdc } from "../support/kdc.ts";
 import { type Gate, openGate } from "../support/model/gate.ts";
 import { type LoginWorld, loginWorld } from "../support/model/login.ts";
 import { type ObservedDaemon, startObserved } from "../support/model/observed.ts";
@@ -64,6 +67,8 @@ interface ConnectionWorld extends LoginWorld {
 
 let portal: Portal;
 let provider: OidcProvider;
+let kdc: Kdc;
+let stranger: GssapiInitiator;
 let sshd: Sshd;
 let nowhere: number;
 const shared = new Map<string, Watched>();
@@ -74,12 +79,16 @@ beforeAll(async () => {
   provider.amend("/device/auth", { interval: 0.2 });
   // A connection that logged in with a browser does not end at once: it waits for this.
   provider.change("/token/revocation", () => new Promise(() => {}));
+  kdc = await startKdc({ users: { stranger: "secret" } });
+  stranger = gssapiInitiator(await kdc.kinit("stranger"));
   sshd = await startSshd();
   nowhere = await freePort();
 });
 afterAll(async () => {
   for (const { daemon } of shared.values()) await daemon[Symbol.asyncDispose]();
   await sshd[Symbol.asyncDispose]();
+  await stranger[Symbol.asyncDispose]();
+  await kdc[Symbol.asyncDispose]();
   await provider[Symbol.asyncDispose]();
   await portal[Symbol.asyncDispose]();
 });
@@ -94,6 +103,10 @@ const startWatched = async ({ authorizes, isImpatient }: Kind): Promise<Watched>
       auth: {
         ...methods,
         ...(authorizes && { authz }),
+        gssapi: {
+          method: "kerberos",
+          kerberos: { keytab: kdc.keytab, configPath: kdc.configPath },
+        },
         keyboardInteractive: {
           method: "oauth2",
           loginGraceTime,
@@ -200,6 +213,20 @@ const ask = async (
   return client;
 };
 
+/** Proves to be somebody else than who is to be logged in. */
+const proveToBeAnother = async (world: ConnectionWorld): Promise<void> => {
+  const client = await clientOf(world);
+  const { username } = world;
+  const mechanisms = [{ uint32: 1 }, KERBEROS];
+  client.send(Message.USERAUTH_REQUEST, username, "ssh-connection", "gssapi-with-mic", ...mechanisms);
+  await client.next(Message.USERAUTH_GSSAPI_RESPONSE);
+  client.send(Message.USERAUTH_GSSAPI_TOKEN, await stranger.begin());
+  await stranger.step(new Reader(await client.next(Message.USERAUTH_GSSAPI_TOKEN)).string());
+  const request = message(Message.USERAUTH_REQUEST, username, "ssh-connection", "gssapi-with-mic");
+  const mic = await stranger.sign(Buffer.concat([string(client.sessionId), request]));
+  client.send(Message.USERAUTH_GSSAPI_MIC, mic);
+};
+
 const questionFor = async (world: ConnectionWorld): Promise<string> =>
   (await (await clientOf(world)).next(Message.USERAUTH_INFO_REQUEST)).toString("latin1");
 
@@ -258,6 +285,7 @@ walk<ConnectionWorld>("connection", {
     authorizes: true,
     loginGraceMillis: 0,
     interactiveGraceMillis: 0,
+    reportMillis: 0,
     closeTimeoutMillis: 0,
     releaseTimeoutMillis: 0,
   },
@@ -327,6 +355,33 @@ walk<ConnectionWorld>("connection", {
       when: (snapshot) => snapshot.matches({ entering: { login: "authorizing" } }) && !isUnanswered(snapshot),
       arrange: ({ answers }) => {
         answers.authorization = firstThen(answer({ success: false }), answers.authorization);
+      },
+    },
+    "the client proves to be another user": {
+      event: { type: "identity.mismatched", identity: identity("walker") },
+      cause: proveToBeAnother,
+    },
+    "the client proves to be another user, and nobody is to be told": {
+      event: { type: "identity.mismatched", identity: identity("unauthorized") },
+      arrange: (world) => {
+        world.kind.authorizes = false;
+      },
+      cause: proveToBeAnother,
+    },
+    "authorization has nothing against another user": {
+      event: done(connectionMachine, "connection.entering.login.reportingMismatch", identity("walker")),
+    },
+    "authorization is against another user": {
+      event: fails(connectionMachine, "connection.entering.login.reportingMismatch"),
+      when: (snapshot) => snapshot.matches({ entering: { login: "reportingMismatch" } }),
+      arrange: ({ answers }) => {
+        answers.authorization = firstThen(answer({ success: false }), answers.authorization);
+      },
+    },
+    "authorization says nothing about another user": {
+      event: after(connectionMachine, "connection.entering.login.reportingMismatch"),
+      arrange: ({ answers }) => {
+        answers.authorization = firstThen(() => {}, answers.authorization);
       },
     },
     "the user's backend is sshproxy": configured("sshproxy", ({ overlay, gate }) => {
@@ -603,6 +658,7 @@ walk<ConnectionWorld>("connection", {
     "connection.entering.login.handshaking": reported("entering.login.handshaking"),
     "connection.entering.login.authenticating": reported("entering.login.authenticating"),
     "connection.entering.login.authorizing": reported("entering.login.authorizing"),
+    "connection.entering.login.reportingMismatch": reported("entering.login.reportingMismatch"),
     "connection.entering.login.configuring": reported("entering.login.configuring"),
     "connection.entering.patience.ordinary": reported("entering.patience.ordinary"),
     "connection.entering.patience.interactive": reported("entering.patience.interactive"),
@@ -635,6 +691,8 @@ walk<ConnectionWorld>("connection", {
       "messages of the connection protocol before the login break the protocol, and with the login there are settings",
     "connection|xstate.error.actor.*|0":
       "an actor that breaks would be a bug: test/unit/machines/supervision.test.ts",
+    "connection.entering.login.reportingMismatch|grace.expired|0":
+      "a report takes two seconds at most, and both clocks at once are turned in test/unit/machines/login-grace.test.ts",
     "connection.provisioning.choosingBackend|always|4":
       "the configuration allows no other backend than these four",
     "connection.closing|peer.failed|0":

@@ -73,6 +73,7 @@ const connect = (methods: readonly AuthenticationMethod[] = ["publickey", "passw
       authorizes: false,
       loginGraceMillis: 60_000,
       interactiveGraceMillis: 60_000,
+      reportMillis: 1000,
       closeTimeoutMillis: 60_000,
       releaseTimeoutMillis: 60_000,
     },

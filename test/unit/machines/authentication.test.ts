@@ -4,6 +4,7 @@ import {
   type AuthenticationOutcome,
   type AuthenticationRequested,
   authenticationMachine,
+  type IdentityMismatched,
   type IdentityVerified,
   type InteractionBegan,
 } from "../../../machines/authentication.ts";
@@ -67,7 +68,7 @@ const conversation = (
   });
   const parent = setup({
     types: {
-      events: {} as IdentityVerified | AuthenticationRequested | InteractionBegan,
+      events: {} as IdentityVerified | IdentityMismatched | AuthenticationRequested | InteractionBegan,
       context: {} as { outcome: AuthenticationOutcome | undefined },
     },
     actors: { machine },
@@ -86,6 +87,13 @@ const conversation = (
     },
     on: {
       "interaction.began": { actions: () => void said.push("interaction began") },
+      "identity.mismatched": {
+        actions: ({ event, self }) => {
+          said.push(`${event.identity.authenticatedUsername} asked for ${event.identity.username}`);
+          const child = self.getSnapshot().children.authentication;
+          queueMicrotask(() => child?.send({ type: "mismatch.reported" }));
+        },
+      },
       "identity.verified": {
         actions: ({ event, self }) => {
           const refusal = options.verdict?.(event.identity);
@@ -388,6 +396,25 @@ describe("the authentication machine", () => {
         kerberos: async () => ({ kind: "refused", refusal: refused }),
       });
       expect(await request(ticket)).toEqual([
+        "log AUTH_FAILED",
+        "banner No.",
+        "failure gssapi-with-mic,password",
+      ]);
+    });
+
+    it("is reported before it is refused, when somebody asks for another's name", async () => {
+      const { request } = conversation({
+        methods,
+        kerberosMethods: methods,
+        kerberos: async () => ({
+          kind: "misnamed",
+          identity: { ...identityOf("joe"), username: "jane" },
+          refusal: refused,
+        }),
+        verdict: () => undefined,
+      });
+      expect(await request(ticket)).toEqual([
+        "joe asked for jane",
         "log AUTH_FAILED",
         "banner No.",
         "failure gssapi-with-mic,password",

@@ -92,6 +92,7 @@ const connect = (until: Patience) => {
       authorizes: true,
       loginGraceMillis: 60_000,
       interactiveGraceMillis: 60_000,
+      reportMillis: 1000,
       closeTimeoutMillis: 60_000,
       releaseTimeoutMillis: 60_000,
     },
@@ -151,6 +152,11 @@ const places: Readonly<Record<string, Place>> = {
   handshaking: { until: "password", state: { entering: { login: "handshaking" } }, sent: [] },
   authenticating: { until: "password", state: { entering: { login: "authenticating" } } },
   authorizing: { until: "authorize", state: { entering: { login: "authorizing" } } },
+  "reporting a mismatch": {
+    until: "password",
+    state: { entering: { login: "authenticating" } },
+    afterwards: [{ type: "identity.mismatched", identity }],
+  },
   configuring: { until: "configure", state: { entering: { login: "configuring" } } },
   provisioning: { until: "backend", state: { provisioning: "process" } },
   "serving nobody": { until: "all", state: { serving: "open" } },
@@ -182,14 +188,18 @@ describe("a connection", () => {
     }
   });
 
-  it.each(["handshaking", "authenticating", "authorizing", "configuring", "provisioning"])(
-    "that is %s when the daemon stops is told so, and the log says it",
-    async (name) => {
-      const { actor, logged, said } = await reach(places[name] as Place);
-      actor.send(drain);
-      expect(logged).toContain("SSH_SHUTTING_DOWN");
-      for (const event of [opened, shell]) actor.send(event);
-      expect(said).toEqual(["The server is shutting down. Please connect again in a moment."]);
-    },
-  );
+  it.each([
+    "handshaking",
+    "authenticating",
+    "authorizing",
+    "reporting a mismatch",
+    "configuring",
+    "provisioning",
+  ])("that is %s when the daemon stops is told so, and the log says it", async (name) => {
+    const { actor, logged, said } = await reach(places[name] as Place);
+    actor.send(drain);
+    expect(logged).toContain("SSH_SHUTTING_DOWN");
+    for (const event of [opened, shell]) actor.send(event);
+    expect(said).toEqual(["The server is shutting down. Please connect again in a moment."]);
+  });
 });

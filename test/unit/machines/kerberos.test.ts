@@ -153,8 +153,11 @@ describe.each([
 ])("the user name, with %s", (_, credential) => {
   it("has to be the proven one", async () => {
     const { outcome, done } = await login({ credential, profile: { name: "joe" } });
-    expect(outcome).toMatchObject(refusedWith("KRB_USERNAME_DOES_NOT_MATCH"));
-    expect(outcome).toMatchObject({ refusal: { details: { principal: "joe@EXAMPLE.COM" } } });
+    expect(outcome).toMatchObject({
+      kind: "misnamed",
+      identity: { username: "jane", authenticatedUsername: "joe" },
+      refusal: { code: "KRB_USERNAME_DOES_NOT_MATCH", details: { principal: "joe@EXAMPLE.COM" } },
+    });
     expect(done).not.toContain("forwardCredentials");
   });
 

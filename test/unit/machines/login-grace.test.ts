@@ -78,6 +78,7 @@ const connect = ({
       authorizes,
       loginGraceMillis: MINUTE,
       interactiveGraceMillis: 5 * MINUTE,
+      reportMillis: 1000,
       closeTimeoutMillis: MINUTE,
       releaseTimeoutMillis: MINUTE,
     },
@@ -149,6 +150,25 @@ describe("when the time for a login ends, the refusal is that of", () => {
     expect(isEntering()).toBe(false);
     expect(logged.slice(-2)).toEqual(TOO_LONG);
   });
+});
+
+it("a login that is refused anyway goes on to its end when authorization keeps silent, or the time is over", () => {
+  for (const [sinceStart, until] of [
+    [0, 1000],
+    [MINUTE - 500, 500],
+  ] as const) {
+    const { clock, logged, actor, isEntering } = connect({ authorizes: true });
+    const isReporting = () => actor.getSnapshot().matches({ entering: { login: "reportingMismatch" } });
+    clock.increment(sinceStart);
+    actor.send({ type: "identity.mismatched", identity: identityOf("jane") });
+    clock.increment(until - 1);
+    expect(isReporting()).toBe(true);
+    clock.increment(1);
+    expect(isReporting()).toBe(false);
+    clock.increment(MINUTE);
+    expect(isEntering()).toBe(false);
+    expect(logged).toEqual(expect.arrayContaining(TOO_LONG));
+  }
 });
 
 describe("the time for a login", () => {

@@ -75,6 +75,7 @@ const run = async ({
         authorizes: false,
         loginGraceMillis: 60_000,
         interactiveGraceMillis: 60_000,
+        reportMillis: 1000,
         closeTimeoutMillis: 60_000,
         releaseTimeoutMillis: 60_000,
       },
