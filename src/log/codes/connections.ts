@@ -33,7 +33,8 @@ export const ssh = area(
   },
   {
     SSH_KEX_COMPLETED: "A client and the server have agreed on keys and ciphers.",
-    SSH_LOGIN_GRACE_EXPIRED: "A client was not logged in within ssh.loginGraceTime.",
+    SSH_LOGIN_GRACE_EXPIRED:
+      "A client was not logged in within ssh.loginGraceTime, and nobody but the client was waited for.",
     SSH_STARTUPS_EXCEEDED: "A connection was turned away because too many others have not logged in yet.",
     SSH_STARTING_UP: "A connection was turned away because the daemon is still starting.",
     SSH_ACCEPT_FAILED: "A client could not be accepted, usually because too many files are open.",
