@@ -16,6 +16,9 @@ import { projectRoot } from "./root.ts";
 /** Busybox with a shell and no guest agent; every cluster has it from the start. */
 export const BUSYBOX = "test.local/busybox:1";
 
+/** The only one there is. */
+export const NODE = "node1";
+
 /** A pod that ends as soon as it is asked to. */
 export const IDLE = ["/bin/sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 3600 & wait $!; done"];
 

@@ -36,7 +36,7 @@ const HINDSIGHT = {
 };
 
 /** How long programs may go on in a pod that is being deleted, for the same reason. */
-const DELETION_GRACE = Duration.seconds(5);
+const DELETION_GRACE = Duration.seconds(3);
 
 /** Waits for the program's end, or for that of its pod. */
 export const endingOf = (

@@ -1,10 +1,14 @@
 /**
- * One login with the Kubernetes backend, as a world for walks: an API server of our own, and one place for what is to
- * have become of the pod by the time the API server is asked for it.
+ * One login with the Kubernetes backend, as a world for walks: a namespace of a real cluster whose requests can be seen,
+ * and one place for what is to have become of the pod by the time the API server is asked for it. Pods go where their
+ * world's label is: no node has it until a pod is to run.
  */
-import type { V1ContainerState, V1Pod } from "@kubernetes/client-node";
-import { ApiError } from "../kubernetes-api/pods.ts";
-import { type ApiOptions, type ApiRequest, openApi, type TestApi } from "../kubernetes-api/server.ts";
+import type { V1Pod } from "@kubernetes/client-node";
+import type { Manifest } from "../deployment.ts";
+import { BUSYBOX, IDLE, NODE, specFor } from "../kubernetes.ts";
+import { type ApiServer, type ClusterFront, type ClusterRequest, clusterFront } from "../kubernetes-front.ts";
+import { namespaceWith, readmeRules } from "../readme-roles.ts";
+import { eventually } from "../resources.ts";
 import { type LoginWorld, loginWorld } from "./login.ts";
 import type { Portal } from "./portal.ts";
 
@@ -19,12 +23,13 @@ export type Fate =
   | "outdated"
   | "outdated and in use";
 
-/** What the next request of a kind comes upon. `asIs`: nothing has happened; `fails`: the API server does not permit it. */
+/** What the next request of a kind comes upon. `asIs`: nothing has happened; `fails`: we have not the permission. */
 export type Fates = Array<Fate | "asIs" | "fails">;
 
 export interface KubernetesWorld extends LoginWorld {
+  /** Of the pod, and of its namespace. */
   readonly name: string;
-  readonly api: TestApi;
+  readonly front: ClusterFront;
   /** The section `kubernetes.pod`. */
   readonly pod: Record<string, unknown>;
   readonly timeouts: Record<string, unknown>;
@@ -34,26 +39,28 @@ export interface KubernetesWorld extends LoginWorld {
   readonly watches: Fates;
   readonly removals: Fates;
   /** Pods that are created run at once: those of sessions, which no machine waits for. */
-  readonly letPodsRun: () => void;
+  readonly letPodsRun: () => Promise<void>;
   /** The pod becomes something under the eyes of whoever watches it. */
-  readonly become: (fate: Fate) => void;
+  readonly become: (fate: Fate) => Promise<void>;
 }
-
-const NAMESPACE = "default";
 
 /** Another daemon's mark, which says that it is in the pod. */
 const IN_USE = { "berth-in-use-another": `${new Date().toISOString()}` };
 
-const states = {
-  starting: { waiting: { reason: "ContainerCreating" } },
-  running: { running: { startedAt: new Date() } },
-  failed: { terminated: { exitCode: 1 } },
-  succeeded: { terminated: { exitCode: 0 } },
-} as const;
+const OURS = { "berth-mode": "persistent" };
 
-export const kubernetesWorld = async (portal: Portal): Promise<KubernetesWorld> => {
+/** Keeps a pod that is deleted, until it is taken away. */
+const FINALIZER = "berth.test/stays";
+
+const MERGE = "application/merge-patch+json";
+
+export const kubernetesWorld = async (portal: Portal, api: ApiServer): Promise<KubernetesWorld> => {
   const login = loginWorld(portal);
   const name = `lab-${login.username}`;
+  const place = `berth.test/${name}`;
+  const pods = `/api/v1/namespaces/${name}/pods`;
+  for (const object of namespaceWith(name, await readmeRules("session"))) await create(api, name, object);
+
   const queues = {
     lookups: [] as Fates,
     creations: [] as Fates,
@@ -61,7 +68,7 @@ export const kubernetesWorld = async (portal: Portal): Promise<KubernetesWorld> 
     watches: [] as Fates,
     removals: [] as Fates,
   };
-  const queueFor = ({ verb, resource, body }: ApiRequest): Fates | undefined => {
+  const queueFor = ({ verb, resource, body }: ClusterRequest): Fates | undefined => {
     if (resource !== "pods") return undefined;
     switch (verb) {
       case "get":
@@ -81,76 +88,132 @@ export const kubernetesWorld = async (portal: Portal): Promise<KubernetesWorld> 
         return undefined;
     }
   };
-  const options: { state: V1ContainerState; meddle: NonNullable<ApiOptions["meddle"]> } = {
-    state: states.starting,
-    meddle: (request) => {
-      const fate = queueFor(request)?.shift();
-      if (fate === "fails") {
-        const message = `pods is forbidden: User "berth" cannot ${request.verb} resource "pods"`;
-        return new ApiError(403, "Forbidden", message);
-      }
-      if (fate !== undefined && fate !== "asIs") become(fate);
-      return undefined;
-    },
-  };
-  const api = await openApi(options);
+  const front = await clusterFront(api, async (request) => {
+    const fate = queueFor(request)?.shift();
+    if (fate === "fails") return "denied";
+    if (fate !== undefined && fate !== "asIs") await become(fate);
+    return undefined;
+  });
 
-  const found = (): V1Pod | undefined =>
-    api.pods.list(NAMESPACE).find(({ metadata }) => metadata?.name === name);
-
-  const make = (state: keyof typeof states, annotations: Record<string, string> = {}, ours = true): void => {
-    const labels = ours ? { "berth-mode": "persistent" } : {};
-    const containers = [{ name: "shell", image: "image:1" }];
-    if (found() !== undefined) api.pods.remove(NAMESPACE, name);
-    api.pods.create(
-      NAMESPACE,
-      { metadata: { name, labels, annotations }, spec: { containers } },
-      states[state],
+  const spec = (command?: readonly string[]) =>
+    specFor(BUSYBOX, command === undefined ? {} : { command }, {
+      nodeSelector: { [place]: "" },
+      restartPolicy: "Never",
+    });
+  const found = (): Promise<V1Pod | undefined> => api.ask<V1Pod>("GET", `${pods}/${name}`);
+  const label = (value: "" | null) =>
+    api.ask("PATCH", `/api/v1/nodes/${NODE}`, { metadata: { labels: { [place]: value } } }, MERGE);
+  const phase = (wanted: string) =>
+    eventually(
+      async () => {
+        const seen = await found();
+        const { state } = seen?.status?.containerStatuses?.[0] ?? {};
+        return seen?.status?.phase === wanted && (wanted !== "Running" || state?.running !== undefined);
+      },
+      `${name} is ${wanted}`,
+      60,
     );
+  const make = (annotations = {}, labels = OURS, command = IDLE) =>
+    api.ask("POST", pods, {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name, annotations, labels },
+      spec: spec(command),
+    });
+  const remove = async (pod: string): Promise<void> => {
+    await api.ask("PATCH", `${pods}/${pod}`, { metadata: { finalizers: null } }, MERGE);
+    await api.ask("DELETE", `${pods}/${pod}`, { gracePeriodSeconds: 0 });
+  };
+  const absent = async (): Promise<void> => {
+    await remove(name);
+    await eventually(async () => (await found()) === undefined, `${name} is gone`);
+  };
+  const run = async (): Promise<void> => {
+    await label("");
+    await phase("Running");
+  };
+  const anew = async (annotations: Record<string, string>): Promise<void> => {
+    await absent();
+    await make(annotations);
+    await run();
   };
 
-  const become = (fate: Fate): void => {
-    const there = found() !== undefined;
+  const become = async (fate: Fate): Promise<void> => {
+    const isThere = (await found()) !== undefined;
     switch (fate) {
       case "absent":
-        return void (there && api.pods.remove(NAMESPACE, name));
-      case "terminating":
-        if (!there) make("running");
-        return void api.pods.delete(NAMESPACE, name, {}, true);
+        return absent();
       case "foreign":
-        return make("succeeded", {}, false);
+        await absent();
+        await make({}, {} as typeof OURS, ["/bin/true"]);
+        await label("");
+        await phase("Succeeded");
+        return;
       case "outdated":
-        return make("running", { "berth-spec-hash": "another" });
+        return anew({ "berth-spec-hash": "another" });
       case "outdated and in use":
-        return make("running", { "berth-spec-hash": "another", ...IN_USE });
-      default:
-        if (there) api.pods.setState(NAMESPACE, name, states[fate]);
-        else make(fate);
+        return anew({ "berth-spec-hash": "another", ...IN_USE });
+    }
+    if (!isThere) await make();
+    switch (fate) {
+      case "running":
+        return run();
+      case "terminating":
+        await api.ask("PATCH", `${pods}/${name}`, { metadata: { finalizers: [FINALIZER] } }, MERGE);
+        await api.ask("DELETE", `${pods}/${name}`, {});
+        return;
+      case "failed":
+        // The kubelet does not take a pod that belongs elsewhere.
+        await api.ask("POST", `${pods}/${name}/binding`, {
+          apiVersion: "v1",
+          kind: "Binding",
+          metadata: { name },
+          target: { apiVersion: "v1", kind: "Node", name: NODE },
+        });
+        await phase("Failed");
+        return;
+      case "starting":
     }
   };
 
   const pod: Record<string, unknown> = {
-    metadata: { name, namespace: NAMESPACE },
-    spec: { containers: [{ name: "shell", image: "image:1" }] },
+    metadata: { name, namespace: name },
+    spec: spec(),
+    idleCommand: IDLE,
     shellCommand: ["/bin/sh"],
   };
-  const timeouts: Record<string, unknown> = { podStart: "60s" };
+  const timeouts: Record<string, unknown> = { podStart: "120s" };
   login.overlay.backend = "kubernetes";
-  login.overlay.kubernetes = { connection: { host: api.url, qps: 50, burst: 100 }, pod, timeouts };
+  login.overlay.kubernetes = { connection: { host: front.url, qps: 50, burst: 100 }, pod, timeouts };
   const loggedOut = login[Symbol.asyncDispose];
   return Object.assign(login, {
     name,
-    api,
+    front,
     pod,
     timeouts,
     ...queues,
     become,
-    letPodsRun: () => {
-      options.state = states.running;
+    letPodsRun: async () => {
+      await label("");
     },
     [Symbol.asyncDispose]: async () => {
       await loggedOut();
-      await api.close();
+      await front[Symbol.asyncDispose]();
+      const left = await api.ask<{ readonly items: readonly V1Pod[] }>("GET", pods);
+      for (const { metadata } of left?.items ?? []) await remove(metadata?.name ?? "");
+      await label(null);
     },
   });
+};
+
+const create = async (api: ApiServer, namespace: string, object: object): Promise<void> => {
+  const { kind, metadata } = object as Manifest;
+  const path = {
+    Namespace: "/api/v1/namespaces",
+    Role: `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}/roles`,
+    RoleBinding: `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}/rolebindings`,
+  }[kind];
+  // A cluster that goes on running has it from the run before.
+  if (path !== undefined && (await api.ask("GET", `${path}/${metadata.name}`)) === undefined)
+    await api.ask("POST", path, object);
 };

@@ -1,10 +1,12 @@
 /**
- * Walks machines/kubernetes.ts: logins whose pod is made, found, waited for, replaced or refused, by the API as our own
- * server speaks it. What happens to the pod meanwhile, and who does it, is the walk's to say.
+ * Walks machines/kubernetes.ts (see test/model/README.md): logins whose pod is made, found, waited for, replaced or
+ * refused. What happens to the pod meanwhile, and what Berth may do, is the walk's to say.
  */
-import { afterAll, beforeAll } from "vitest";
+import { afterAll, beforeAll, inject } from "vitest";
 import { kubernetesMachine } from "../../machines/kubernetes.ts";
 import type { KubernetesContext, PodFacts, PodPlan } from "../../machines/kubernetes-facts.ts";
+import { clusterIn } from "../support/kubernetes.ts";
+import { type ApiServer, apiServer } from "../support/kubernetes-front.ts";
 import {
   type Fate,
   type Fates,
@@ -17,16 +19,19 @@ import { askingPortal, openPortal, type Portal } from "../support/model/portal.t
 import { after, type Cause, done, fails, type Look, walk } from "../support/model/walk.ts";
 import { eventually } from "../support/resources.ts";
 
+let api: ApiServer;
 let portal: Portal;
 let daemon: ObservedDaemon;
 
 beforeAll(async () => {
+  api = await apiServer(clusterIn(inject("cluster")).kubeconfig);
   portal = await openPortal();
   daemon = await startObserved({ config: { ...askingPortal(portal), backend: "process" } });
 });
 afterAll(async () => {
   await daemon?.[Symbol.asyncDispose]();
   await portal?.[Symbol.asyncDispose]();
+  api?.[Symbol.dispose]();
 });
 
 type PodCause = Cause<KubernetesWorld>;
@@ -57,8 +62,8 @@ const plan = (chosen: Partial<PodPlan>): PodCause => {
       name: "",
       podStartMillis: 0,
     } satisfies PodPlan),
-    arrange: ({ pod, letPodsRun }) => {
-      if (mode === "session") letPodsRun();
+    arrange: async ({ pod, letPodsRun }) => {
+      if (mode === "session") await letPodsRun();
       Object.assign(pod, {
         mode,
         createMissingPods: createMissing,
@@ -87,8 +92,11 @@ const planOf = (context: unknown): PodPlan | undefined => (context as Kubernetes
 
 const claimed = (fate: Fates[number], output: PodFacts | undefined): PodCause => ({
   event: event("pod.claiming", output),
-  // An outdated pod stays one; its claims are a cause of their own.
-  when: ({ context }) => podOf(context)?.outdated === false,
+  // An outdated pod stays one, its claims are a cause of their own; and no pod that runs begins to start.
+  when: ({ context }) => {
+    const pod = podOf(context);
+    return pod?.outdated === false && (fate !== "starting" || pod.phase === "starting");
+  },
   arrange: arranged("claims", fate),
 });
 
@@ -98,16 +106,16 @@ const comesTo = (fate: Fate, output: PodFacts | undefined): PodCause => ({
   arrange: arranged("watches", "asIs"),
   cause: async (world) => {
     await seesWatch(world);
-    world.become(fate);
+    await world.become(fate);
   },
 });
 
 const sees =
   (verb: string, resource = "pods"): Look<KubernetesWorld> =>
-  async ({ api, name }) => {
+  async ({ front, name }) => {
     await eventually(
       async () =>
-        api.requests.some(
+        front.requests.some(
           (request) =>
             request.verb === verb &&
             request.resource === resource &&
@@ -179,7 +187,16 @@ walk<KubernetesWorld>("kubernetes", {
     "the pod runs": comesTo("running", facts("running")),
     "the pod fails": comesTo("failed", facts("failed")),
     "somebody deletes the pod while it starts": comesTo("terminating", facts("terminating")),
-    "the pod is gone before it runs": comesTo("absent", undefined),
+    "the pod is gone before it runs": {
+      event: event("pod.starting", undefined),
+      arrange: arranged("watches", "asIs"),
+      // Whoever watches sees a deletion begin: only when it was not watched is it gone all at once.
+      cause: async (world) => {
+        await seesWatch(world);
+        world.lookups.unshift("absent");
+        await eventually(async () => world.front.breakWatches() > 0, "the watch is broken");
+      },
+    },
     "the pod that starts may not be watched": denied("pod.starting", "watches"),
 
     "the pod is asked to go": { event: event("pod.removing"), arrange: arranged("removals", "asIs") },
@@ -189,7 +206,7 @@ walk<KubernetesWorld>("kubernetes", {
       arrange: arranged("watches", "asIs"),
       cause: async (world) => {
         await seesWatch(world);
-        world.become("absent");
+        await world.become("absent");
       },
     },
     "the pod that goes may not be watched": denied("pod.awaitingRemoval", "watches"),
@@ -219,7 +236,7 @@ walk<KubernetesWorld>("kubernetes", {
       when: (snapshot) =>
         snapshot.matches({ pod: "starting" }) || snapshot.matches({ pod: "awaitingRemoval" }),
       arrange: ({ timeouts, watches }) => {
-        timeouts.podStart = "4s";
+        timeouts.podStart = "12s";
         watches.push("asIs");
       },
     },
@@ -238,7 +255,7 @@ walk<KubernetesWorld>("kubernetes", {
     },
     "the environment opens": { event: event("opening", {}) },
   },
-  world: () => kubernetesWorld(portal),
+  world: () => kubernetesWorld(portal, api),
   daemon: async () => daemon,
   begin: (world, observed) => world.logIn(observed),
   looks: {
