@@ -10,7 +10,7 @@ import type {
   IdentityMismatched,
   IdentityVerified,
   InteractionBegan,
-} from "./authentication.ts";
+} from "./authentication-facts.ts";
 import {
   type AuthenticationMethod,
   type Environment,

@@ -1,6 +1,7 @@
 /** What a connection needs of the outside world, by what it decides, and how it speaks with its sessions. */
 import { assign, emit, sendTo, setup } from "xstate";
-import { type AuthenticationOutcome, authenticationMachine } from "./authentication.ts";
+import { authenticationMachine } from "./authentication.ts";
+import type { AuthenticationOutcome } from "./authentication-facts.ts";
 import {
   type ConnectionAdmitted,
   type ConnectionContext,

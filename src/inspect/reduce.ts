@@ -4,7 +4,7 @@
  * machine, and a machine that is not named, show their names alone.
  */
 import { Redacted } from "effect";
-import type { AuthenticationEvent } from "../../machines/authentication.ts";
+import type { AuthenticationEvent } from "../../machines/authentication-facts.ts";
 import type { ConnectionEvent } from "../../machines/connection-facts.ts";
 import type { DaemonEvent } from "../../machines/daemon-facts.ts";
 import { type Exit, type Program, type Refusal, refusalOf, type TerminalSize } from "../../machines/facts.ts";

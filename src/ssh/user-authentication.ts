@@ -3,7 +3,10 @@
  * and writes what is decided about them elsewhere.
  */
 import { Redacted } from "effect";
-import type { AuthenticationAbandoned, AuthenticationRequested } from "../../machines/authentication.ts";
+import type {
+  AuthenticationAbandoned,
+  AuthenticationRequested,
+} from "../../machines/authentication-facts.ts";
 import type { AuthenticationMethod, Credential } from "../../machines/facts.ts";
 import { InteractionEnded, type Questions } from "./credentials.ts";
 import { GssapiExchange, offersKerberos, signedData } from "./gssapi-exchange.ts";

@@ -1,6 +1,7 @@
 /** Walks machines/authentication.ts: a client that does what it is told, webhooks, a real OpenID Connect provider and a real KDC. */
 import { afterAll, beforeAll, expect } from "vitest";
-import { type AuthenticationContext, authenticationMachine } from "../../machines/authentication.ts";
+import { authenticationMachine } from "../../machines/authentication.ts";
+import type { AuthenticationContext } from "../../machines/authentication-facts.ts";
 import type { Credential } from "../../machines/facts.ts";
 import { Message, message, Reader, string } from "../../src/ssh/wire.ts";
 import { linkIn, userCodeIn } from "../support/browser-login.ts";

@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { assign, createActor, fromPromise, setup } from "xstate";
-import {
-  type AuthenticationOutcome,
-  type AuthenticationRequested,
-  authenticationMachine,
-  type IdentityMismatched,
-  type IdentityVerified,
-  type InteractionBegan,
-} from "../../../machines/authentication.ts";
+import { authenticationMachine } from "../../../machines/authentication.ts";
+import type {
+  AuthenticationOutcome,
+  AuthenticationRequested,
+  IdentityMismatched,
+  IdentityVerified,
+  InteractionBegan,
+} from "../../../machines/authentication-facts.ts";
 import type {
   Attempt,
   AuthenticationMethod,

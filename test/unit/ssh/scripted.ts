@@ -6,7 +6,7 @@ import { spawn } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
 import { Effect, Exit, Redacted, Schema, Scope } from "effect";
 import { onTestFinished } from "vitest";
-import type { AuthenticationRequested } from "../../../machines/authentication.ts";
+import type { AuthenticationRequested } from "../../../machines/authentication-facts.ts";
 import type { ConnectionEvent } from "../../../machines/connection-facts.ts";
 import type { Program, Exit as ProgramExit } from "../../../machines/facts.ts";
 import type { SessionRequest } from "../../../machines/session.ts";
