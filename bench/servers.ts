@@ -39,6 +39,8 @@ export const startBerth = async (more: Configuration = {}): Promise<Server> => {
   const key = await generateKey(home.path, "user");
   const { username, homedir, shell } = userInfo();
   const daemon = await startDaemon({
+    // sshd gives each connection one.
+    ownSession: true,
     config: {
       log: { level: "info" },
       auth: {

@@ -47,12 +47,14 @@ process.once("exit", () => {
   for (const child of alive) child.kill("SIGKILL");
 });
 
+/** `ownSession`: by setsid(2), as a service has one. */
 export const start = (
   file: string,
   args: ReadonlyArray<string>,
-  options: Pick<CommandOptions, "env" | "cwd"> = {},
+  options: Pick<CommandOptions, "env" | "cwd"> & { readonly ownSession?: boolean } = {},
 ): Running => {
   const child = spawn(file, args, {
+    detached: options.ownSession ?? false,
     stdio: ["pipe", "pipe", "pipe"],
     env: { ...process.env, ...options.env },
     cwd: options.cwd,

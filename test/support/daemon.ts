@@ -26,6 +26,8 @@ export interface DaemonOptions {
   readonly node?: string;
   /** A shell command that runs before it, in a mount namespace of its own; needs root. */
   readonly beforehand?: string;
+  /** In a session of its own, as a service is: the kernel then shares processor time by sessions (autogroup). */
+  readonly ownSession?: boolean;
   /** What to wait for before the start counts as done; default is the log's `SSH_AVAILABLE`. */
   readonly ready?: (daemon: Daemon) => Promise<unknown>;
 }
@@ -72,7 +74,7 @@ export const startDaemon = async (options: DaemonOptions): Promise<Daemon> => {
   const node = [options.node ?? process.execPath, SMALL_YOUNG_GENERATION];
   const command = [...node, ENTRY, "--config", file, ...(options.args ?? [])];
   const [program = "", ...args] = [...surroundings(options.beforehand), ...command];
-  const berth = start(program, args, { env: options.env ?? {} });
+  const berth = start(program, args, { env: options.env ?? {}, ownSession: options.ownSession ?? false });
   berth.stdin.end();
   const log = new DaemonLog(berth.stdout, berth.stderr);
   const daemon: Daemon = {
