@@ -328,7 +328,6 @@ export const dockerMachine = setup({
             src: "discardContainer",
             input: ({ context }) => containerRequest(context),
             onDone: { target: "#docker.refused" },
-            onError: { target: "#docker.refused" },
           },
         },
         resuming: {

@@ -336,8 +336,6 @@ walk<DockerWorld>("docker", {
   unreached: {
     "docker.image.present": "the end of a part, left in the same step",
     "docker.container.running": "the end of a part, left in the same step",
-    "docker.container.discarding|xstate.error.actor.0.docker.container.discarding|0":
-      "removing does not fail: what the Engine does not do now is done once it answers",
     "docker.opening|xstate.error.actor.0.docker.opening|0":
       "what opens was there for every step before, and nothing is asked of the Engine",
   },
