@@ -33,7 +33,8 @@ const existingPod = async (namespace: string): Promise<void> => {
   );
 };
 
-const files = { "/tmp/ticket": { content: Redacted.make(Buffer.from("ticket")), sensitive: true } };
+/** A login's own: they are wiped once they were written. */
+const files = () => ({ "/tmp/ticket": { content: Redacted.make(Buffer.from("ticket")), sensitive: true } });
 
 /** Somebody comes, runs a program and goes, and somebody else comes who wants the same name; until it was told. */
 const untilTold = async (sentence: string, namespace: string, pod: object): Promise<void> => {
@@ -43,7 +44,7 @@ const untilTold = async (sentence: string, namespace: string, pod: object): Prom
   const wasTold = async (): Promise<boolean> => [...said, daemon.log.text()].join("\n").includes(sentence);
   const programs: Session[] = [];
   for (const _ of ["first", "second"]) {
-    const { outcome } = await daemon.connect({ pod: settings, identity: { files } });
+    const { outcome } = await daemon.connect({ pod: settings, identity: { files: files() } });
     if (outcome.kind === "refused") said.push(outcome.refusal.message);
     else {
       await startProgram(outcome.environment, exec("true")).then(

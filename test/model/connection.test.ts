@@ -22,7 +22,6 @@ import {
   type OidcProvider,
   startOidcProvider,
 } from "../support/oidc-provider.ts";
-import { freePort } from "../support/ports.ts";
 import { rawSocket } from "../support/sockets.ts";
 import { type Sshd, startSshd } from "../support/sshd.ts";
 import { hopTo } from "../support/sshproxy.ts";
@@ -70,7 +69,6 @@ let provider: OidcProvider;
 let kdc: Kdc;
 let stranger: GssapiInitiator;
 let sshd: Sshd;
-let nowhere: number;
 const shared = new Map<string, Watched>();
 
 beforeAll(async () => {
@@ -82,7 +80,6 @@ beforeAll(async () => {
   kdc = await startKdc({ users: { stranger: "secret" } });
   stranger = gssapiInitiator(await kdc.kinit("stranger"));
   sshd = await startSshd();
-  nowhere = await freePort();
 });
 afterAll(async () => {
   for (const { daemon } of shared.values()) await daemon[Symbol.asyncDispose]();
@@ -388,15 +385,21 @@ walk<ConnectionWorld>("connection", {
       overlay.sshproxy = { ...hopTo(sshd), port: gate.port };
     }),
     "the user's backend is process": configured("process"),
-    "the user's backend is docker, and no Engine is there": configured("docker", ({ overlay }) => {
-      overlay.docker = { connection: { host: `tcp://127.0.0.1:${nowhere}` } };
-    }),
-    "the user's backend is kubernetes, and no cluster is there": configured("kubernetes", ({ overlay }) => {
-      overlay.kubernetes = {
-        connection: { host: `https://127.0.0.1:${nowhere}`, bearerToken: "none" },
-        pod: { mode: "persistent", createMissingPods: false, metadata: { name: "none" } },
-      };
-    }),
+    "the user's backend is docker, and its Engine is slow to answer": configured(
+      "docker",
+      ({ overlay, gate }) => {
+        overlay.docker = { connection: { host: `tcp://127.0.0.1:${gate.port}` } };
+      },
+    ),
+    "the user's backend is kubernetes, and its API server is slow to answer": configured(
+      "kubernetes",
+      (world) => {
+        world.overlay.kubernetes = {
+          connection: { host: `https://127.0.0.1:${world.gate.port}`, bearerToken: "none" },
+          pod: { mode: "persistent", createMissingPods: false, metadata: { name: "none" } },
+        };
+      },
+    ),
     "the configuration has a wrong key": {
       event: fails(connectionMachine, "connection.entering.login.configuring"),
       when: (snapshot) => snapshot.matches({ entering: { login: "configuring" } }) && !isConfigured(snapshot),
@@ -488,8 +491,8 @@ walk<ConnectionWorld>("connection", {
       cause: ({ gate }) => gate.open(),
     },
     "the place on this machine is ready": backendEnds("process", READY),
-    "docker refuses": backendEnds("docker", REFUSED),
-    "kubernetes refuses": backendEnds("kubernetes", REFUSED),
+    "the Engine is gone": { ...backendEnds("docker", REFUSED), cause: ({ gate }) => gate.cut() },
+    "the API server is gone": { ...backendEnds("kubernetes", REFUSED), cause: ({ gate }) => gate.cut() },
     "a session is opened": {
       event: { type: "session.opened", channel: 0 },
       when: (snapshot) => opened(0)(snapshot) && (takesClients(snapshot) || snapshot.matches("refusing")),
