@@ -4,26 +4,11 @@ import { createActor, fromPromise, setup } from "xstate";
 import { authenticationMachine } from "../../machines/authentication.ts";
 import { connectionMachine } from "../../machines/connection.ts";
 import type { ConnectionEvent } from "../../machines/connection-facts.ts";
-import type {
-  ConnectionDefaults,
-  ConnectionReport,
-  ConnectionsCommand,
-} from "../../machines/daemon-facts.ts";
+import type { ConnectionReport, ConnectionsCommand } from "../../machines/daemon-facts.ts";
 import type { Identity, Settings } from "../../machines/facts.ts";
 import { connectionSupervisor } from "../../src/connection-supervisor.ts";
-import { identityOf, passwordOf } from "./machines/values.ts";
+import { connectionDefaults, identityOf, passwordOf } from "./machines/values.ts";
 
-const defaults: ConnectionDefaults = {
-  methods: ["password"],
-  kerberosMethods: [],
-  attemptLimit: 6,
-  authorizes: false,
-  loginGraceMillis: 60_000,
-  interactiveGraceMillis: 60_000,
-  reportMillis: 1000,
-  closeTimeoutMillis: 60_000,
-  releaseTimeoutMillis: 60_000,
-};
 const handshake: ConnectionEvent = { type: "handshake.completed", clientVersion: "", algorithms: "" };
 const request: ConnectionEvent = {
   type: "authentication.requested",
@@ -69,7 +54,7 @@ const supervise = () => {
       types: { events: {} as ConnectionReport },
       actors: { connections },
     }).createMachine({
-      invoke: { id: "connections", src: "connections", input: defaults },
+      invoke: { id: "connections", src: "connections", input: connectionDefaults },
       on: {
         "*": {
           actions: ({ event }) => {

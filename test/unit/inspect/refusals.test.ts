@@ -17,7 +17,7 @@ import { type Host, processMachine } from "../../../machines/process.ts";
 import { PasswordRefused, PublicKeyRefused } from "../../../src/auth/authenticator.ts";
 import { defaults, settingsOf } from "../../../src/config/schema.ts";
 import { Recorder } from "../../../src/inspect/recorder.ts";
-import { identityOf, passwordOf, publicKeyOf } from "../machines/values.ts";
+import { connectionDefaults, identityOf, passwordOf, publicKeyOf } from "../machines/values.ts";
 
 const ID = "0123456789abcdef";
 const GOOD_KEY = "SHA256:good";
@@ -65,17 +65,10 @@ const connect = (methods: readonly AuthenticationMethod[] = ["publickey", "passw
     id: ID,
     inspect: recorder.observe,
     input: {
+      ...connectionDefaults,
       connectionId: ID,
       remoteAddress: "127.0.0.1:1",
       methods,
-      kerberosMethods: [],
-      attemptLimit: 6,
-      authorizes: false,
-      loginGraceMillis: 60_000,
-      interactiveGraceMillis: 60_000,
-      reportMillis: 1000,
-      closeTimeoutMillis: 60_000,
-      releaseTimeoutMillis: 60_000,
     },
   });
   actor.on("connection.admitted", (event) => root.getSnapshot().children.connections?.send(event));

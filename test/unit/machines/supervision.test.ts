@@ -11,7 +11,7 @@ import type { Provider } from "../../../machines/oauth2.ts";
 import { oidcMachine } from "../../../machines/oidc.ts";
 import { processMachine } from "../../../machines/process.ts";
 import { defaults, settingsOf } from "../../../src/config/schema.ts";
-import { identityOf, passwordOf } from "./values.ts";
+import { connectionDefaults, identityOf, passwordOf } from "./values.ts";
 
 const ignore = (): void => {};
 const identity = identityOf("jane");
@@ -67,17 +67,11 @@ const run = async ({
     }),
     {
       input: {
+        ...connectionDefaults,
         connectionId: "c1",
         remoteAddress: "127.0.0.1:1",
         methods: ["keyboard-interactive", "password"],
         kerberosMethods: isForKerberos ? ["password"] : [],
-        attemptLimit: 6,
-        authorizes: false,
-        loginGraceMillis: 60_000,
-        interactiveGraceMillis: 60_000,
-        reportMillis: 1000,
-        closeTimeoutMillis: 60_000,
-        releaseTimeoutMillis: 60_000,
       },
     },
   ).start();

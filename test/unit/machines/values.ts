@@ -1,5 +1,7 @@
 /** Values that machines carry, for tests of machines. */
+
 import { Redacted } from "effect";
+import type { ConnectionDefaults } from "../../../machines/daemon-facts.ts";
 import type { Identity, PasswordCredential, PublicKeyCredential } from "../../../machines/facts.ts";
 import { noAdditions } from "../../../src/metadata.ts";
 import "../../../src/ssh/credentials.ts";
@@ -26,3 +28,16 @@ export const publicKeyOf = ({ signed }: { readonly signed: boolean }): PublicKey
   key: "ssh-ed25519 AAAA",
   verify: () => true,
 });
+
+/** A server that asks for passwords, with time enough for everything. */
+export const connectionDefaults: ConnectionDefaults = {
+  methods: ["password"],
+  kerberosMethods: [],
+  attemptLimit: 6,
+  authorizes: false,
+  loginGraceMillis: 60_000,
+  interactiveGraceMillis: 60_000,
+  reportMillis: 1000,
+  closeTimeoutMillis: 60_000,
+  releaseTimeoutMillis: 60_000,
+};
