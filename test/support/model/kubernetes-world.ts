@@ -103,12 +103,13 @@ export const kubernetesWorld = async (portal: Portal, api: ApiServer): Promise<K
   const found = (): Promise<V1Pod | undefined> => api.ask<V1Pod>("GET", `${pods}/${name}`);
   const label = (value: "" | null) =>
     api.ask("PATCH", `/api/v1/nodes/${NODE}`, { metadata: { labels: { [place]: value } } }, MERGE);
-  const phase = (wanted: string) =>
+  const phase = (wanted: string, gone?: "or gone") =>
     eventually(
       async () => {
         const seen = await found();
-        const { state } = seen?.status?.containerStatuses?.[0] ?? {};
-        return seen?.status?.phase === wanted && (wanted !== "Running" || state?.running !== undefined);
+        if (seen === undefined) return gone !== undefined;
+        const { state } = seen.status?.containerStatuses?.[0] ?? {};
+        return seen.status?.phase === wanted && (wanted !== "Running" || state?.running !== undefined);
       },
       `${name} is ${wanted}`,
       60,
@@ -170,7 +171,8 @@ export const kubernetesWorld = async (portal: Portal, api: ApiServer): Promise<K
           metadata: { name },
           target: { apiVersion: "v1", kind: "Node", name: NODE },
         });
-        await phase("Failed");
+        // The daemon that waited for it may have taken it away before it is looked at here.
+        await phase("Failed", "or gone");
         return;
       case "starting":
     }
