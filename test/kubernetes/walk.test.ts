@@ -106,7 +106,7 @@ const comesTo = (fate: Fate, output: PodFacts | undefined): PodCause => ({
   arrange: arranged("watches", "asIs"),
   cause: async (world) => {
     await seesWatch(world);
-    await world.become(fate);
+    await world.begin(fate);
   },
 });
 
@@ -206,7 +206,7 @@ walk<KubernetesWorld>("kubernetes", {
       arrange: arranged("watches", "asIs"),
       cause: async (world) => {
         await seesWatch(world);
-        await world.become("absent");
+        await world.begin("absent");
       },
     },
     "the pod that goes may not be watched": denied("pod.awaitingRemoval", "watches"),
@@ -258,6 +258,8 @@ walk<KubernetesWorld>("kubernetes", {
   world: () => kubernetesWorld(portal, api),
   daemon: async () => daemon,
   begin: (world, observed) => world.logIn(observed),
+  // The scheduler and the kubelet have a part in some.
+  stepSeconds: 90,
   looks: {
     "kubernetes.planning": seesGranted,
     "kubernetes.pod.lookingUp": seesLookup,

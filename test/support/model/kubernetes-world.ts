@@ -40,14 +40,23 @@ export interface KubernetesWorld extends LoginWorld {
   readonly removals: Fates;
   /** Pods that are created run at once: those of sessions, which no machine waits for. */
   readonly letPodsRun: () => Promise<void>;
-  /** The pod becomes something under the eyes of whoever watches it. */
-  readonly become: (fate: Fate) => Promise<void>;
+  /** The pod begins to become something under the eyes of whoever watches it: they may end that before we see it. */
+  readonly begin: (fate: Fate) => Promise<void>;
 }
 
 /** Another daemon's mark, which says that it is in the pod. */
 const IN_USE = { "berth-in-use-another": `${new Date().toISOString()}` };
 
 const OURS = { "berth-mode": "persistent" };
+
+/** What tells that a pod has become something; missing where it has as soon as the API server was asked. */
+const PHASES: Partial<Record<Fate, string>> = {
+  running: "Running",
+  failed: "Failed",
+  foreign: "Succeeded",
+  outdated: "Running",
+  "outdated and in use": "Running",
+};
 
 /** Keeps a pod that is deleted, until it is taken away. */
 const FINALIZER = "berth.test/stays";
@@ -103,18 +112,17 @@ export const kubernetesWorld = async (portal: Portal, api: ApiServer): Promise<K
   const found = (): Promise<V1Pod | undefined> => api.ask<V1Pod>("GET", `${pods}/${name}`);
   const label = (value: "" | null) =>
     api.ask("PATCH", `/api/v1/nodes/${NODE}`, { metadata: { labels: { [place]: value } } }, MERGE);
-  const phase = (wanted: string, gone?: "or gone") =>
+  const phase = (wanted: string) =>
     eventually(
       async () => {
         const seen = await found();
-        if (seen === undefined) return gone !== undefined;
-        const { state } = seen.status?.containerStatuses?.[0] ?? {};
-        return seen.status?.phase === wanted && (wanted !== "Running" || state?.running !== undefined);
+        const { state } = seen?.status?.containerStatuses?.[0] ?? {};
+        return seen?.status?.phase === wanted && (wanted !== "Running" || state?.running !== undefined);
       },
       `${name} is ${wanted}`,
       60,
     );
-  const make = (annotations = {}, labels = OURS, command = IDLE) =>
+  const make = (annotations: object = {}, labels: object = OURS, command = IDLE) =>
     api.ask("POST", pods, {
       apiVersion: "v1",
       kind: "Pod",
@@ -122,34 +130,25 @@ export const kubernetesWorld = async (portal: Portal, api: ApiServer): Promise<K
       spec: spec(command),
     });
   const remove = async (pod: string): Promise<void> => {
-    await api.ask("PATCH", `${pods}/${pod}`, { metadata: { finalizers: null } }, MERGE);
     await api.ask("DELETE", `${pods}/${pod}`, { gracePeriodSeconds: 0 });
+    // Behind it: as soon as the pod is gone, its name may be another's, which must not be deleted.
+    await api.ask("PATCH", `${pods}/${pod}`, { metadata: { finalizers: null } }, MERGE);
   };
-  const absent = async (): Promise<void> => {
+  const gone = () => eventually(async () => (await found()) === undefined, `${name} is gone`);
+  const anew = async (...pod: Parameters<typeof make>): Promise<void> => {
     await remove(name);
-    await eventually(async () => (await found()) === undefined, `${name} is gone`);
-  };
-  const run = async (): Promise<void> => {
+    await gone();
+    await make(...pod);
     await label("");
-    await phase("Running");
-  };
-  const anew = async (annotations: Record<string, string>): Promise<void> => {
-    await absent();
-    await make(annotations);
-    await run();
   };
 
-  const become = async (fate: Fate): Promise<void> => {
+  const begin = async (fate: Fate): Promise<void> => {
     const isThere = (await found()) !== undefined;
     switch (fate) {
       case "absent":
-        return absent();
+        return remove(name);
       case "foreign":
-        await absent();
-        await make({}, {} as typeof OURS, ["/bin/true"]);
-        await label("");
-        await phase("Succeeded");
-        return;
+        return anew({}, {}, ["/bin/true"]);
       case "outdated":
         return anew({ "berth-spec-hash": "another" });
       case "outdated and in use":
@@ -158,7 +157,8 @@ export const kubernetesWorld = async (portal: Portal, api: ApiServer): Promise<K
     if (!isThere) await make();
     switch (fate) {
       case "running":
-        return run();
+        await label("");
+        return;
       case "terminating":
         await api.ask("PATCH", `${pods}/${name}`, { metadata: { finalizers: [FINALIZER] } }, MERGE);
         await api.ask("DELETE", `${pods}/${name}`, {});
@@ -171,11 +171,15 @@ export const kubernetesWorld = async (portal: Portal, api: ApiServer): Promise<K
           metadata: { name },
           target: { apiVersion: "v1", kind: "Node", name: NODE },
         });
-        // The daemon that waited for it may have taken it away before it is looked at here.
-        await phase("Failed", "or gone");
         return;
       case "starting":
     }
+  };
+  const become = async (fate: Fate): Promise<void> => {
+    await begin(fate);
+    if (fate === "absent") await gone();
+    const wanted = PHASES[fate];
+    if (wanted !== undefined) await phase(wanted);
   };
 
   const pod: Record<string, unknown> = {
@@ -194,7 +198,7 @@ export const kubernetesWorld = async (portal: Portal, api: ApiServer): Promise<K
     pod,
     timeouts,
     ...queues,
-    become,
+    begin,
     letPodsRun: async () => {
       await label("");
     },
