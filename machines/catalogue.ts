@@ -6,6 +6,7 @@ import { connectionMachine } from "./connection.ts";
 import { daemonMachine } from "./daemon.ts";
 import { deviceFlowMachine } from "./device-flow.ts";
 import { dockerMachine } from "./docker.ts";
+import { dockerImageMachine } from "./docker-image.ts";
 import { kerberosMachine } from "./kerberos.ts";
 import { kubernetesMachine } from "./kubernetes.ts";
 import { oidcMachine } from "./oidc.ts";
@@ -24,6 +25,7 @@ export const catalogue: Readonly<Record<string, AnyStateMachine>> = {
   "authorization-code": authorizationCodeMachine,
   kerberos: kerberosMachine,
   docker: dockerMachine,
+  "docker-image": dockerImageMachine,
   kubernetes: kubernetesMachine,
   sshproxy: sshProxyMachine,
   process: processMachine,

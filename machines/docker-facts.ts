@@ -49,9 +49,9 @@ export interface DockerContext extends Provisioning {
   readonly refusal: Refusal | undefined;
 }
 
-/** What a step on an image gets. */
-export interface ImageRequest extends Provisioning {
-  readonly image: LocalImage;
+/** What the machine of images starts from. */
+export interface ImageWanted extends Provisioning {
+  readonly plan: DockerPlan;
 }
 
 /** What a step on a container gets. */
@@ -74,9 +74,9 @@ export const planOf = ({ plan }: DockerContext): DockerPlan => {
   return plan;
 };
 
-export const imageRequest = (context: DockerContext): ImageRequest => {
-  if (context.image === undefined) throw new Error("no image has been found yet");
-  return { ...context, image: context.image };
+export const imageWanted = (context: DockerContext): ImageWanted => {
+  const { connectionId, identity, settings } = context;
+  return { connectionId, identity, settings, plan: planOf(context) };
 };
 
 export const containerRequest = (context: DockerContext): ContainerRequest => {
@@ -89,21 +89,18 @@ export const toolingOf = ({ tooling }: DockerContext): Tooling => {
   return tooling;
 };
 
+const imageOf = ({ image }: DockerContext): LocalImage => {
+  if (image === undefined) throw new Error("no image has been prepared yet");
+  return image;
+};
+
 export const openingRequest = (context: DockerContext): OpeningRequest => ({
   ...context,
   place:
     planOf(context).mode === "session"
-      ? { kind: "image", image: imageRequest(context).image }
+      ? { kind: "image", image: imageOf(context) }
       : { kind: "container", container: containerRequest(context).container },
   tooling: toolingOf(context),
-});
-
-export const imageAbsent = (context: DockerContext): Refusal => ({
-  code: "DOCKER_IMAGE_NOT_PRESENT",
-  level: "error",
-  userMessage: "The image of your environment is not available here. Please ask your administrator.",
-  message: "The image is not present and the pull policy Never forbids pulling it",
-  details: { image: planOf(context).image },
 });
 
 export const containerAbsent = (context: DockerContext): Refusal => ({
@@ -112,23 +109,6 @@ export const containerAbsent = (context: DockerContext): Refusal => ({
   userMessage: "Your environment does not exist yet. Please ask your administrator to create it.",
   message: "The persistent container does not exist and createMissingContainers is off",
   details: { container: planOf(context).containerName },
-});
-
-/** The reason of a failed pull, for an image that is there and must not be used because it may be outdated. */
-export const outdatedImage = (context: DockerContext): Refusal | undefined =>
-  context.refusal && {
-    ...context.refusal,
-    userMessage: `${context.refusal.userMessage} There is an older copy of it here, but it may not be used.`,
-    message: `${context.refusal.message}; a local copy exists, and the pull policy Always forbids using it`,
-  };
-
-/** A pull that succeeded and left nothing behind: a registry's or an Engine's bug, or somebody removed it at once. */
-export const imageVanished = (context: DockerContext): Refusal => ({
-  code: "DOCKER_IMAGE_PULL_FAILED",
-  level: "error",
-  userMessage: "The image of your environment could not be fetched. Please try again later.",
-  message: "The image was pulled and is not there",
-  details: { image: planOf(context).image },
 });
 
 export const createdBy = (outcome: CreationOutcome) =>

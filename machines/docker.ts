@@ -1,6 +1,6 @@
 /**
- * How a connection gets its container: is the Engine there, is the image, may it be pulled; find the container or
- * create it, start it, put the login's files into it. Every reason to refuse has its state.
+ * How a connection gets its container: is the Engine there, and the image (machines/docker-image.ts); find the container
+ * or create it, start it, put the login's files into it.
  */
 import { assign, setup } from "xstate";
 import {
@@ -12,18 +12,14 @@ import {
   createdBy,
   type DockerContext,
   type DockerPlan,
-  type ImageRequest,
-  imageAbsent,
-  imageRequest,
-  imageVanished,
-  type LocalImage,
+  imageWanted,
   type OpeningRequest,
   openingRequest,
-  outdatedImage,
   planOf,
   type Tooling,
   toolingOf,
 } from "./docker-facts.ts";
+import { dockerImageMachine, type ImageOutcome } from "./docker-image.ts";
 import { type Environment, type Provisioning, type ProvisioningOutcome, refusalOf } from "./facts.ts";
 import { required } from "./required.ts";
 
@@ -42,10 +38,7 @@ export const dockerMachine = setup({
   actors: {
     /** Negotiates the API version with the Engine and reads what this connection asks for. */
     contactEngine: required<DockerPlan, Provisioning>("contactEngine"),
-    findImage: required<LocalImage | undefined, Provisioning>("findImage"),
-    pullImage: required<void, Provisioning>("pullImage"),
-    /** What a container of this image will have. */
-    inspectImage: required<Tooling, ImageRequest>("inspectImage"),
+    dockerImage: dockerImageMachine,
     findContainer: required<ContainerFacts | undefined, Provisioning>("findContainer"),
     /** Waits until a container that is restarting or being removed has come to rest. */
     awaitContainer: required<void, ContainerRequest>("awaitContainer"),
@@ -63,12 +56,17 @@ export const dockerMachine = setup({
   },
   actions: {
     keepReason: assign((_, { error }: { error: unknown }) => ({ refusal: refusalOf(error) })),
+    keepImage: assign((_, outcome: ImageOutcome) =>
+      outcome.kind === "present"
+        ? { image: outcome.image, tooling: outcome.tooling }
+        : { refusal: outcome.refusal },
+    ),
   },
   guards: {
-    pulls: ({ context }, policy: DockerPlan["pullPolicy"]) => planOf(context).pullPolicy === policy,
     isMode: ({ context }, mode: DockerPlan["mode"]) => planOf(context).mode === mode,
     mayCreate: ({ context }) => planOf(context).createMissing,
     exists: (_, found: object | undefined) => found !== undefined,
+    wasRefused: (_, { kind }: ImageOutcome) => kind === "refused",
     isToolingKnown: ({ context }) => context.tooling !== undefined,
     isContainer: ({ context }, state: ContainerFacts["state"]) => context.container?.state === state,
     isNew: ({ context }) => context.isNew,
@@ -104,125 +102,30 @@ export const dockerMachine = setup({
     choosingMode: {
       always: [
         { guard: { type: "isMode", params: "persistent" }, target: "container.lookingUp" },
-        { target: "image" },
+        { target: "preparingImage" },
       ],
     },
 
-    /** One state for each decision of the pull policy. */
-    image: {
-      initial: "choosingPolicy",
-      onDone: [
-        { guard: { type: "isMode", params: "session" }, target: "opening" },
-        { target: "container.creating" },
-      ],
-      states: {
-        choosingPolicy: {
-          always: [
-            { guard: { type: "pulls", params: "Never" }, target: "requiringLocal" },
-            { guard: { type: "pulls", params: "IfNotPresent" }, target: "preferringLocal" },
-            { target: "pullingAlways" },
-          ],
-        },
-        /** Never: what is not here can't be used. */
-        requiringLocal: {
-          invoke: {
-            src: "findImage",
-            input: ({ context }) => context,
-            onDone: [
-              {
-                guard: { type: "exists", params: ({ event }) => event.output },
-                target: "inspecting",
-                actions: assign(({ event }) => ({ image: event.output })),
-              },
-              {
-                target: "#docker.refused",
-                actions: assign(({ context }) => ({ refusal: imageAbsent(context) })),
-              },
-            ],
-            onError: refused,
+    preparingImage: {
+      invoke: {
+        src: "dockerImage",
+        input: ({ context }) => imageWanted(context),
+        onDone: [
+          {
+            guard: { type: "wasRefused", params: ({ event }) => event.output },
+            target: "refused",
+            actions: { type: "keepImage", params: ({ event }) => event.output },
           },
-        },
-        /** IfNotPresent: what is here is used whatever its tag, and no registry is asked. */
-        preferringLocal: {
-          invoke: {
-            src: "findImage",
-            input: ({ context }) => context,
-            onDone: [
-              {
-                guard: { type: "exists", params: ({ event }) => event.output },
-                target: "inspecting",
-                actions: assign(({ event }) => ({ image: event.output })),
-              },
-              { target: "pullingMissing" },
-            ],
-            onError: refused,
+          {
+            guard: { type: "isMode", params: "session" },
+            target: "opening",
+            actions: { type: "keepImage", params: ({ event }) => event.output },
           },
-        },
-        pullingMissing: {
-          invoke: {
-            src: "pullImage",
-            input: ({ context }) => context,
-            onDone: { target: "identifying" },
-            onError: refused,
+          {
+            target: "container.creating",
+            actions: { type: "keepImage", params: ({ event }) => event.output },
           },
-        },
-        /** Always: the registry has the last word. */
-        pullingAlways: {
-          invoke: {
-            src: "pullImage",
-            input: ({ context }) => context,
-            onDone: { target: "identifying" },
-            onError: {
-              target: "explainingFailedPull",
-              actions: { type: "keepReason", params: ({ event }) => event },
-            },
-          },
-        },
-        /** Always, and the pull failed: a refusal either way, but the operator wants to know what is here. */
-        explainingFailedPull: {
-          invoke: {
-            src: "findImage",
-            input: ({ context }) => context,
-            onDone: [
-              {
-                guard: { type: "exists", params: ({ event }) => event.output },
-                target: "#docker.refused",
-                actions: assign(({ context }) => ({ refusal: outdatedImage(context) })),
-              },
-              { target: "#docker.refused" },
-            ],
-            onError: { target: "#docker.refused" },
-          },
-        },
-        /** A pull succeeded: which image was that? */
-        identifying: {
-          invoke: {
-            src: "findImage",
-            input: ({ context }) => context,
-            onDone: [
-              {
-                guard: { type: "exists", params: ({ event }) => event.output },
-                target: "inspecting",
-                actions: assign(({ event }) => ({ image: event.output })),
-              },
-              {
-                target: "#docker.refused",
-                actions: assign(({ context }) => ({ refusal: imageVanished(context) })),
-              },
-            ],
-            onError: refused,
-          },
-        },
-        /** How programs are started in it depends on what it holds. */
-        inspecting: {
-          invoke: {
-            src: "inspectImage",
-            input: ({ context }) => imageRequest(context),
-            onDone: { target: "present", actions: assign(({ event }) => ({ tooling: event.output })) },
-            onError: refused,
-          },
-        },
-        present: { type: "final" },
+        ],
       },
     },
 
@@ -244,7 +147,7 @@ export const dockerMachine = setup({
                   tooling: undefined,
                 })),
               },
-              { guard: "mayCreate", target: "#docker.image" },
+              { guard: "mayCreate", target: "#docker.preparingImage" },
               {
                 target: "#docker.refused",
                 actions: assign(({ context }) => ({ refusal: containerAbsent(context) })),

@@ -100,7 +100,7 @@ export interface Row {
   readonly environment: string;
   /** Where the connection's machine is, by names of states with dots between: `entering.login.authenticating`. */
   readonly state: string;
-  /** Where the machine it waits for is: `docker: image.pulling`; empty when it waits for none. */
+  /** Where the innermost machine it waits for is: `docker: container.creating`; empty when it waits for none. */
   readonly detail: string;
   /** How many session channels are open. */
   readonly sessions: number;
@@ -149,7 +149,7 @@ export interface RefusalCount {
 
 /** How long one state of a machine lasted, of those in which the machine waits for a source's answer. */
 export interface StateTime {
-  /** The state's ID: `docker.image.pulling`. */
+  /** The state's ID: `docker.container.creating`. */
   readonly state: string;
   readonly count: number;
   readonly meanMillis: number;

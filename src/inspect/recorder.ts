@@ -269,7 +269,9 @@ export class Recorder {
       change.since = Date.now();
     }
     if (!isConnection && machine !== "session") {
-      change.detail = snapshot.status === "active" ? `${machine}: ${leaf}` : "";
+      if (snapshot.status !== "active") {
+        if (connection.row.detail.startsWith(`${machine}: `)) change.detail = "";
+      } else if (!this.#waitsForMachine(snapshot)) change.detail = `${machine}: ${leaf}`;
     }
     const isPersons = told && refusal !== undefined && !isClients(machine, refusal);
     if (refusal !== undefined && (isPersons || isConnection)) change.code = refusal.code;
@@ -284,6 +286,14 @@ export class Recorder {
     if (isPassedOn) return;
     connection.counted = { actor: watched.actor, code, message };
     this.#counts.refused(refusal, connection.row.reference);
+  }
+
+  /** Whether there is a machine within this one, which tells more exactly where it is. */
+  #waitsForMachine({ children }: AnyMachineSnapshot): boolean {
+    return Object.values<AnyActor>(children).some((child) => {
+      const watched = this.#actors.get(child);
+      return watched !== undefined && isMachine(watched) && watched.status === "active";
+    });
   }
 
   /** A connection that ends without a login was refused for its last reason, also when none was told. */

@@ -136,7 +136,7 @@ it("says under Always that an older copy is here and may not be used", async () 
   const { refusal, states } = await login("Always", "present, registry down");
   expect(refusal.userMessage).toContain("older copy");
   expect(refusal.message).toContain("a local copy exists");
-  expect(states).toContain("image.explainingFailedPull");
+  expect(states).toContain("explainingFailedPull");
 });
 
 it("shows people at a terminal that their image is on its way", async () => {

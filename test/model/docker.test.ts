@@ -1,30 +1,31 @@
 /**
- * Walks machines/docker.ts: logins whose container is made, found, resumed or refused by a real Engine, with a real
- * registry. What an Engine does only when it is broken, its front does in its place.
+ * Walks machines/docker.ts: logins whose container is made, found, resumed or refused by a real Engine. What an Engine
+ * does only when it is broken, its front does in its place.
  */
 import { afterAll, beforeAll } from "vitest";
 import { dockerMachine } from "../../machines/docker.ts";
 import type { ContainerFacts, DockerContext, DockerPlan } from "../../machines/docker-facts.ts";
 import { startEngine, type TestEngine } from "../support/docker.ts";
-import { startRegistry, type TestRegistry } from "../support/docker-registry.ts";
 import {
+  asIs,
+  before,
   breaks,
   type DockerWorld,
   dockerWorld,
   type Fate,
-  type Moment,
+  sees,
+  seesImageLookup,
 } from "../support/model/docker-world.ts";
 import { seesGranted, seesProgram, seesRefusal } from "../support/model/login.ts";
 import { type ObservedDaemon, startObserved } from "../support/model/observed.ts";
 import { askingPortal, openPortal, type Portal } from "../support/model/portal.ts";
-import { type Cause, done, fails, type Look, walk } from "../support/model/walk.ts";
+import { type Cause, done, fails, REFUSAL, walk } from "../support/model/walk.ts";
 import { freePort } from "../support/ports.ts";
-import { type Directory, directory, eventually } from "../support/resources.ts";
+import { type Directory, directory } from "../support/resources.ts";
 
 let home: Directory;
 let portal: Portal;
 let engine: TestEngine;
-let registry: TestRegistry;
 let daemon: ObservedDaemon;
 /** Where nothing listens. */
 let nowhere: string;
@@ -34,13 +35,11 @@ beforeAll(async () => {
   portal = await openPortal();
   engine = await startEngine();
   await engine.image("busybox:1");
-  registry = await startRegistry();
   nowhere = `127.0.0.1:${await freePort()}`;
   daemon = await startObserved({ config: { ...askingPortal(portal), backend: "docker" } });
 });
 afterAll(async () => {
   await daemon?.[Symbol.asyncDispose]();
-  await registry?.[Symbol.asyncDispose]();
   await engine?.[Symbol.asyncDispose]();
   await portal?.[Symbol.asyncDispose]();
   await home?.[Symbol.asyncDispose]();
@@ -56,11 +55,11 @@ const TOOLING = { agent: false, shell: true };
 const facts = (state: ContainerFacts["state"]): ContainerFacts => ({ id: "1", state });
 
 const plan = (chosen: Partial<DockerPlan>): DockerCause => {
-  const { mode = "connection", pullPolicy = "IfNotPresent", createMissing = false } = chosen;
+  const { mode = "connection", createMissing = false } = chosen;
   return {
     event: event("contacting", {
       mode,
-      pullPolicy,
+      pullPolicy: "IfNotPresent",
       createMissing,
       image: "",
       containerName: "",
@@ -68,52 +67,12 @@ const plan = (chosen: Partial<DockerPlan>): DockerCause => {
     arrange: (world) => {
       Object.assign(world.execution, {
         mode,
-        imagePullPolicy: pullPolicy,
         createMissingContainers: createMissing,
       });
     },
   };
 };
 
-const before = (
-  world: DockerWorld,
-  moment: Moment,
-  act: () => Promise<Awaited<ReturnType<typeof breaks>> | undefined>,
-) => {
-  const acts = world.before.get(moment) ?? [];
-  acts.push(act);
-  world.before.set(moment, acts);
-};
-
-const asIs = async (): Promise<undefined> => undefined;
-
-/** The image is there when it is looked up in this state. */
-const imageThere = (state: string): DockerCause => ({
-  event: event(state, IMAGE),
-  arrange: (world) => {
-    world.hasImage = true;
-    before(world, "image is looked up", asIs);
-  },
-});
-const imageAbsent = (state: string): DockerCause => ({
-  event: event(state, undefined),
-  arrange: (world) => before(world, "image is looked up", asIs),
-});
-const lookupBreaks = (state: string): DockerCause => ({
-  event: failure(state),
-  arrange: (world) => before(world, "image is looked up", breaks),
-});
-
-/** The registry gets the image under a name of this world's. */
-const inRegistry = async (world: DockerWorld): Promise<void> => {
-  world.image = `${registry.address}/${world.name}:1`;
-  await engine.docker.getImage("busybox:1").tag({ repo: `${registry.address}/${world.name}`, tag: "1" });
-  await registry.push(engine, world.image);
-  await engine.docker.getImage(world.image).remove({ force: true });
-};
-const registryGone = (world: DockerWorld): void => {
-  world.image = `${nowhere}/${world.name}:1`;
-};
 const untag = (world: DockerWorld) => async (): Promise<undefined> => {
   await engine.docker.getImage(world.image).remove({ force: true });
 };
@@ -132,27 +91,6 @@ const claimed = (state: Exclude<Fate, "absent">): DockerCause => ({
   arrange: (world) => void world.claims.push(state),
 });
 
-const sees =
-  (
-    method: string,
-    path: RegExp,
-    body: (labels: Readonly<Record<string, string>>) => boolean = () => true,
-  ): Look<DockerWorld> =>
-  async (world) => {
-    await eventually(
-      async () =>
-        world.front.requests.some(
-          (request) =>
-            request.method === method &&
-            path.test(request.path) &&
-            body((request.body?.Labels ?? {}) as Readonly<Record<string, string>>),
-        ),
-      `the Engine was asked ${method} ${path}`,
-    );
-  };
-
-const seesImageLookup = sees("GET", /\/images\/.+\/json$/);
-const seesPull = sees("POST", /\/images\/create\?/);
 const byId = (verb: string) => new RegExp(`/containers/[0-9a-f]{64}/${verb}`);
 
 walk<DockerWorld>("docker", {
@@ -165,9 +103,7 @@ walk<DockerWorld>("docker", {
     image !== undefined,
   ],
   causes: {
-    "a container for the connection, of an image that must be here": plan({ pullPolicy: "Never" }),
-    "a container for the connection, of an image that may be pulled": plan({}),
-    "a container for the connection, of an image that is always pulled": plan({ pullPolicy: "Always" }),
+    "a container for the connection": plan({}),
     "a container for each session": plan({ mode: "session" }),
     "a persistent container that must be there": plan({ mode: "persistent" }),
     "a persistent container that may be created": plan({ mode: "persistent", createMissing: true }),
@@ -178,36 +114,16 @@ walk<DockerWorld>("docker", {
       },
     },
 
-    "the image that must be here is": imageThere("image.requiringLocal"),
-    "the image that must be here is not": imageAbsent("image.requiringLocal"),
-    "the image that must be here cannot be looked up": lookupBreaks("image.requiringLocal"),
-    "the image is here": imageThere("image.preferringLocal"),
-    "the image is not here": imageAbsent("image.preferringLocal"),
-    "the image cannot be looked up": lookupBreaks("image.preferringLocal"),
-    "the registry has the missing image": { event: event("image.pullingMissing"), arrange: inRegistry },
-    "the missing image's registry does not answer": {
-      event: failure("image.pullingMissing"),
-      arrange: registryGone,
-    },
-    "the registry has the image": { event: event("image.pullingAlways"), arrange: inRegistry },
-    "the image's registry does not answer": { event: failure("image.pullingAlways"), arrange: registryGone },
-    "an older image is here": imageThere("image.explainingFailedPull"),
-    "no older image is here": imageAbsent("image.explainingFailedPull"),
-    "an older image cannot be looked up": lookupBreaks("image.explainingFailedPull"),
-    "the pulled image is here": {
-      event: event("image.identifying", IMAGE),
-      arrange: (world) => before(world, "image is looked up", asIs),
-    },
-    "somebody removes the pulled image at once": {
-      event: event("image.identifying", undefined),
-      arrange: (world) => before(world, "image is looked up", untag(world)),
-    },
-    "the pulled image cannot be looked up": lookupBreaks("image.identifying"),
-    "the image is looked into": { event: event("image.inspecting", TOOLING) },
-    "the Engine knows no runtime for the image": {
-      event: failure("image.inspecting"),
+    "the image is here": {
+      event: event("preparingImage", { kind: "present", image: IMAGE, tooling: TOOLING }),
       arrange: (world) => {
-        world.execution.host = { runtime: "no-such-runtime" };
+        world.hasImage = true;
+      },
+    },
+    "the image can't be had": {
+      event: event("preparingImage", { kind: "refused", refusal: REFUSAL }),
+      arrange: (world) => {
+        world.execution.imagePullPolicy = "Never";
       },
     },
 
@@ -295,17 +211,7 @@ walk<DockerWorld>("docker", {
   begin: (world, observed) => world.logIn(observed),
   looks: {
     "docker.contacting": seesGranted,
-    "docker.image.requiringLocal": seesImageLookup,
-    "docker.image.preferringLocal": seesImageLookup,
-    "docker.image.pullingMissing": seesPull,
-    "docker.image.pullingAlways": seesPull,
-    "docker.image.explainingFailedPull": seesImageLookup,
-    "docker.image.identifying": seesImageLookup,
-    "docker.image.inspecting": sees(
-      "POST",
-      /\/containers\/create/,
-      ({ berth_mode }) => berth_mode === "inspection",
-    ),
+    "docker.preparingImage": seesImageLookup,
     "docker.container.lookingUp": sees("GET", /\/containers\/lab-[\w-]+\/json$/),
     "docker.container.settling": sees("GET", byId("json$")),
     "docker.container.claiming": sees("GET", byId("json$")),
@@ -324,8 +230,6 @@ walk<DockerWorld>("docker", {
     "docker.refused": seesRefusal(
       ["DOCKER_ENGINE_UNREACHABLE", "does not answer"],
       ["DOCKER_IMAGE_NOT_PRESENT", "is not available here"],
-      ["DOCKER_IMAGE_LISTING_FAILED", "The image of your environment could not be looked up"],
-      ["DOCKER_IMAGE_PULL_FAILED", "could not be fetched"],
       ["DOCKER_CONTAINER_LOOKUP_FAILED", "Your environment could not be looked up"],
       ["DOCKER_CONTAINER_NOT_FOUND", "does not exist yet"],
       ["DOCKER_CONTAINER_CREATE_FAILED", "could not be created"],
@@ -334,7 +238,6 @@ walk<DockerWorld>("docker", {
     ),
   },
   unreached: {
-    "docker.image.present": "the end of a part, left in the same step",
     "docker.container.running": "the end of a part, left in the same step",
     "docker.opening|xstate.error.actor.0.docker.opening|0":
       "what opens was there for every step before, and nothing is asked of the Engine",

@@ -28,7 +28,7 @@ export interface Login {
 export interface Connection {
   readonly connectionId: string;
   readonly outcome: ProvisioningOutcome;
-  /** The states the machine went through, by their dotted paths. */
+  /** The states that the machine and those within it went through, by their dotted paths. */
   readonly states: readonly string[];
   /** The environment; the test fails with the refusal if there is none. */
   readonly environment: Environment;
@@ -97,8 +97,11 @@ export const daemonWith = async <Shared>(backend: BackendUnderTest<Shared>): Pro
     }));
     const actor = createActor(machine, {
       input: { connectionId, identity: identityOf(connectionId, login), settings: backend.settings(login) },
+      inspect: (event) => {
+        if (event.type === "@xstate.snapshot" && "value" in event.snapshot)
+          states.push(pathOf(event.snapshot.value));
+      },
     });
-    actor.subscribe(({ value }) => void states.push(pathOf(value)));
     actor.start();
     login.signal?.addEventListener("abort", () => actor.stop());
     const outcome = await toPromise(actor);

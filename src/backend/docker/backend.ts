@@ -1,6 +1,7 @@
 /** The Docker backend: what `dockerMachine` leaves open, done on a Docker Engine. */
 import { Effect } from "effect";
 import type { ContainerRequest, OpeningRequest, Tooling } from "../../../machines/docker-facts.ts";
+import { dockerImageMachine } from "../../../machines/docker-image.ts";
 import type { Environment } from "../../../machines/facts.ts";
 import type { Failure } from "../../failure.ts";
 import { fromEffect } from "../../from-effect.ts";
@@ -89,9 +90,13 @@ export const dockerBackend = (dependencies: DockerBackendDependencies) => {
   return {
     actors: {
       contactEngine: fromEffect(images.contactEngine),
-      findImage: fromEffect(images.findImage),
-      pullImage: fromEffect(images.pullImage),
-      inspectImage: fromEffect(images.inspectImage),
+      dockerImage: dockerImageMachine.provide({
+        actors: {
+          findImage: fromEffect(images.findImage),
+          pullImage: fromEffect(images.pullImage),
+          inspectImage: fromEffect(images.inspectImage),
+        },
+      }),
       findContainer: fromEffect(containers.findContainer),
       awaitContainer: fromEffect(containers.awaitContainer),
       claimContainer: fromEffect(containers.claimContainer),

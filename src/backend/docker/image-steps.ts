@@ -1,7 +1,8 @@
-/** The steps of `dockerMachine` on the Engine itself and on images. */
+/** The step of `dockerMachine` on the Engine itself, and those of `dockerImageMachine`. */
 import { createHash } from "node:crypto";
 import { Effect } from "effect";
-import type { DockerPlan, ImageRequest, LocalImage, Tooling } from "../../../machines/docker-facts.ts";
+import type { DockerPlan, LocalImage, Tooling } from "../../../machines/docker-facts.ts";
+import type { ImageRequest } from "../../../machines/docker-image.ts";
 import type { Provisioning } from "../../../machines/facts.ts";
 import type { DockerExecution } from "../../config/sections/docker.ts";
 import type { Failure } from "../../failure.ts";

@@ -10,6 +10,7 @@ import { type EngineAnswer, type EngineFront, type EngineRequest, engineFront } 
 import { eventually } from "../resources.ts";
 import { type LoginWorld, loginWorld } from "./login.ts";
 import type { Portal } from "./portal.ts";
+import type { Look } from "./walk.ts";
 
 /** What a container of somebody's can have become; `changing` is one that the Engine restarts again and again. */
 export type Fate = "absent" | "running" | "stopped" | "paused" | "changing";
@@ -49,6 +50,35 @@ export interface DockerWorld extends LoginWorld {
 const BROKEN: EngineAnswer = { status: 500, body: { message: "no space left on device" } };
 
 export const breaks = async (): Promise<EngineAnswer> => BROKEN;
+
+/** Does something before the next request of a kind for which nothing is planned yet. */
+export const before = (
+  world: DockerWorld,
+  moment: Moment,
+  act: () => Promise<EngineAnswer | undefined>,
+): void => {
+  world.before.set(moment, [...(world.before.get(moment) ?? []), act]);
+};
+
+/** What is planned before a request that nothing happens before. */
+export const asIs = async (): Promise<undefined> => undefined;
+
+/** The Engine was asked this, about a container with such labels where one is created. */
+export const sees =
+  (
+    method: string,
+    path: RegExp,
+    labelled: (labels: Readonly<Record<string, string>>) => boolean = () => true,
+  ): Look<DockerWorld> =>
+  async ({ front }) => {
+    const isSo = (request: EngineRequest): boolean =>
+      request.method === method &&
+      path.test(request.path) &&
+      labelled((request.body?.Labels ?? {}) as Readonly<Record<string, string>>);
+    await eventually(async () => front.requests.some(isSo), `the Engine was asked ${method} ${path}`);
+  };
+
+export const seesImageLookup = sees("GET", /\/images\/.+\/json$/);
 
 /** A container that runs while its switch is there, and is restarted for ever while it is not. */
 const RESTARTING = "while [ -e /switches/on ]; do sleep 0.1; done; exit 1";

@@ -35,7 +35,8 @@ export interface ModelStep {
 }
 
 export interface ModelPath {
-  readonly begins: readonly string[];
+  /** What happens as soon as the machine gets its input. */
+  readonly begins: Omit<ModelStep, "cause">;
   readonly steps: readonly ModelStep[];
 }
 
@@ -102,8 +103,9 @@ export const pathsThrough = (options: ModelOptions): readonly ModelPath[] => {
     return [];
   };
   const replay = (causes: readonly ModelEvent[]): ModelPath => {
+    taken = [];
     let snapshot = logic.getInitialSnapshot() as AnyMachineSnapshot;
-    const begins = statesOfSnapshot(snapshot);
+    const begins = { transitions: [...taken], states: statesOfSnapshot(snapshot) };
     const take = (event: ModelEvent): ModelStep => {
       taken = [];
       snapshot = transition(snapshot, event);
@@ -123,30 +125,31 @@ export const pathsThrough = (options: ModelOptions): readonly ModelPath[] => {
 const fewest = (paths: readonly ModelPath[]): readonly ModelPath[] => {
   const chosen: ModelPath[] = [];
   const covered = new Set<string>();
-  const worthOf = ({ steps }: ModelPath): number =>
-    new Set(steps.flatMap(({ transitions }) => transitions).filter((id) => !covered.has(id))).size /
-    Math.max(1, steps.length);
+  const worthOf = (path: ModelPath): number =>
+    new Set(transitionsOn(path).filter((id) => !covered.has(id))).size / Math.max(1, path.steps.length);
   for (;;) {
     const [best] = paths
       .map((path) => ({ path, worth: worthOf(path) }))
       .sort((one, other) => other.worth - one.worth || one.path.steps.length - other.path.steps.length);
     if (best === undefined || best.worth === 0) return chosen.filter(isNeeded(chosen));
     chosen.push(best.path);
-    for (const id of best.path.steps.flatMap(({ transitions }) => transitions)) covered.add(id);
+    for (const id of transitionsOn(best.path)) covered.add(id);
   }
 };
 
 /** A path that was worth it when it was chosen may have become a part of later ones. */
 const isNeeded = (chosen: readonly ModelPath[]): ((path: ModelPath) => boolean) => {
-  const transitionsOf = ({ steps }: ModelPath) => steps.flatMap(({ transitions }) => transitions);
   const left = new Set(chosen);
   return (path) => {
-    const others = new Set([...left].filter((other) => other !== path).flatMap(transitionsOf));
-    if (transitionsOf(path).some((id) => !others.has(id))) return true;
+    const others = new Set([...left].filter((other) => other !== path).flatMap(transitionsOn));
+    if (transitionsOn(path).some((id) => !others.has(id))) return true;
     left.delete(path);
     return false;
   };
 };
+
+const transitionsOn = ({ begins, steps }: ModelPath): readonly string[] =>
+  [begins, ...steps].flatMap(({ transitions }) => transitions);
 
 const statesOfSnapshot = (snapshot: AnyMachineSnapshot): readonly string[] =>
   (snapshot as unknown as { _nodes: ReadonlyArray<{ id: string }> })._nodes.map(({ id }) => id);

@@ -26,8 +26,17 @@ export interface Cause<W extends AsyncDisposable> {
 /** What can be seen of a state from outside: a client's output, the log, Docker, Kubernetes. Throws when it is not so. */
 export type Look<W extends AsyncDisposable> = (world: W, daemon: ObservedDaemon) => unknown;
 
-export interface Walk<W extends AsyncDisposable> {
+export interface Beginning<W extends AsyncDisposable> {
   readonly input: unknown;
+  /** What has to be so for the machine to get this input. */
+  readonly arrange: (world: W) => unknown;
+}
+
+export interface Walk<W extends AsyncDisposable> {
+  /** What the machine starts with, where `beginnings` doesn't say it. */
+  readonly input?: unknown;
+  /** For a machine whose way its input decides: by a name that begins a test's title. */
+  readonly beginnings?: Readonly<Record<string, Beginning<W>>>;
   /** Guards and assignments that the machine left open, as far as events decide them. */
   readonly provide?: Parameters<AnyStateMachine["provide"]>[0];
   /** What of the context decides later on and isn't visible in the state; default nothing. */
@@ -83,10 +92,9 @@ export const walk = <W extends AsyncDisposable>(name: string, walk: Walk<W>): vo
           .filter(({ type }) => type === "atomic" || type === "final")
           .map(({ id }) => id),
       );
-      const resting = paths.flatMap(({ begins, steps }) => [
-        ...begins,
-        ...steps.flatMap(({ states }) => states),
-      ]);
+      const resting = paths.flatMap(({ begins, steps }) =>
+        [begins, ...steps].flatMap(({ states }) => states),
+      );
       const wanted = new Set(resting.filter((id) => innermost.has(id)));
       expect(Object.keys(walk.looks)).toEqual(expect.arrayContaining([...wanted]));
       expect(Object.keys(walk.looks).filter((id) => !innermost.has(id))).toEqual([]);
@@ -99,13 +107,17 @@ export const walk = <W extends AsyncDisposable>(name: string, walk: Walk<W>): vo
   });
 };
 
+/** A path with the name of its beginning, if the machine has several. */
+type Path = ModelPath & { readonly beginning: string | undefined };
+
 const follow = async <W extends AsyncDisposable>(
   machine: AnyStateMachine,
   walk: Walk<W>,
-  path: ModelPath,
+  path: Path,
   world: W,
 ): Promise<void> => {
   const causeOf = (name: string): Cause<W> => walk.causes[name] as Cause<W>;
+  if (path.beginning !== undefined) await walk.beginnings?.[path.beginning]?.arrange(world);
   for (const { cause } of path.steps) await causeOf(cause).arrange?.(world);
   const daemon = await walk.daemon(world);
   const { observed } = daemon;
@@ -122,7 +134,9 @@ const follow = async <W extends AsyncDisposable>(
   const look = async (states: readonly string[]): Promise<void> => {
     for (const state of states) await walk.looks[state]?.(world, daemon);
   };
-  await look(path.begins);
+  for (const id of path.begins.transitions)
+    await observed.waitFor((step) => step.actor === actor && step.transitions.includes(id), id, before);
+  await look(path.begins.states);
   for (const { cause, transitions, states } of path.steps) {
     await causeOf(cause).cause?.(world, daemon);
     at += 1;
@@ -137,28 +151,31 @@ const follow = async <W extends AsyncDisposable>(
   }
 };
 
-const pathsOf = <W extends AsyncDisposable>(
-  machine: AnyStateMachine,
-  walk: Walk<W>,
-): readonly ModelPath[] => {
+const pathsOf = <W extends AsyncDisposable>(machine: AnyStateMachine, walk: Walk<W>): readonly Path[] => {
   const provided = walk.provide === undefined ? machine : machine.provide(walk.provide);
-  return pathsThrough({
-    machine: withoutWorld(provided),
-    input: walk.input,
-    events: Object.entries(walk.causes).map(([cause, { event }]): ModelEvent => ({ ...event, cause })),
-    mayHappen: ({ cause }, snapshot) => walk.causes[cause]?.when?.(snapshot) ?? true,
-    key: (context) => walk.key?.(context as never),
-  });
+  const pathsFrom = (input: unknown, beginning?: string): readonly Path[] =>
+    pathsThrough({
+      machine: withoutWorld(provided),
+      input,
+      events: Object.entries(walk.causes).map(([cause, { event }]): ModelEvent => ({ ...event, cause })),
+      mayHappen: ({ cause }, snapshot) => walk.causes[cause]?.when?.(snapshot) ?? true,
+      key: (context) => walk.key?.(context as never),
+    }).map((path) => ({ ...path, beginning }));
+  return walk.beginnings === undefined
+    ? pathsFrom(walk.input)
+    : Object.entries(walk.beginnings).flatMap(([beginning, { input }]) => pathsFrom(input, beginning));
 };
 
-const titleOf = ({ steps }: ModelPath): string => steps.map(({ cause }) => cause).join(", ");
+const titleOf = ({ beginning, steps }: Path): string =>
+  [...(beginning === undefined ? [] : [beginning]), ...steps.map(({ cause }) => cause)].join(", ");
 
-const idsOn = ({ begins, steps }: ModelPath): readonly string[] => [
-  ...begins,
-  ...steps.flatMap(({ transitions, states }) => [...transitions, ...states]),
-  // States that are only passed through are the targets and sources of transitions.
-  ...steps.flatMap(({ transitions }) => transitions).map((id) => id.slice(0, id.indexOf("|"))),
-];
+const idsOn = ({ begins, steps }: ModelPath): readonly string[] =>
+  [begins, ...steps].flatMap(({ transitions, states }) => [
+    ...transitions,
+    ...states,
+    // States that are only passed through are the sources of transitions.
+    ...transitions.map((id) => id.slice(0, id.indexOf("|"))),
+  ]);
 
 export const idsOf = (
   machine: AnyStateMachine,

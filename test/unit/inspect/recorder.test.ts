@@ -141,6 +141,31 @@ describe("the trace of a connection", () => {
     expect(trace.lines.at(-1)).toMatchObject({ code: "AUTH", details: { token: "<redacted>" } });
   });
 
+  it("has a row that says where the innermost machine is that it waits for", () => {
+    const { recorder, rowOf } = daemon();
+    const inner = setup({ types: { events: {} as Told } }).createMachine({
+      id: "inner",
+      initial: "pulling",
+      states: { pulling: { on: { go: { target: "present" } } }, present: { type: "final" } },
+    });
+    const outer = setup({ actors: { inner } }).createMachine({
+      id: "outer",
+      initial: "preparing",
+      states: {
+        preparing: { invoke: { id: "inner", src: "inner", onDone: { target: "creating" } } },
+        creating: {},
+      },
+    });
+    const whole = setup({ actors: { outer } }).createMachine({
+      id: "connection",
+      invoke: { id: "outer", src: "outer" },
+    });
+    const connection = createActor(whole, { id: ID, inspect: recorder.observe }).start();
+    expect(rowOf(ID)?.detail).toBe("inner: pulling");
+    connection.getSnapshot().children.outer?.getSnapshot().children.inner?.send({ type: "go" });
+    expect(rowOf(ID)?.detail).toBe("outer: creating");
+  });
+
   it("puts a log line after the step that wrote it", () => {
     const { open, recorder, traceOf } = daemon();
     const connection = open(ID);
