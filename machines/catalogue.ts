@@ -11,6 +11,7 @@ import { kerberosMachine } from "./kerberos.ts";
 import { kubernetesMachine } from "./kubernetes.ts";
 import { oidcMachine } from "./oidc.ts";
 import { processMachine } from "./process.ts";
+import { provisioningMachine } from "./provisioning.ts";
 import { serviceMachine } from "./service.ts";
 import { sessionMachine } from "./session.ts";
 import { sshProxyMachine } from "./sshproxy.ts";
@@ -24,6 +25,7 @@ export const catalogue: Readonly<Record<string, AnyStateMachine>> = {
   "device-flow": deviceFlowMachine,
   "authorization-code": authorizationCodeMachine,
   kerberos: kerberosMachine,
+  provisioning: provisioningMachine,
   docker: dockerMachine,
   "docker-image": dockerImageMachine,
   kubernetes: kubernetesMachine,

@@ -131,14 +131,6 @@ export const shuttingDown: Refusal = {
   details: {},
 };
 
-export const backendMissing = ({ settings }: ConnectionContext): Refusal => ({
-  code: "BACKEND_CONFIG_ERROR",
-  level: "error",
-  userMessage: "Your environment is not configured correctly. Please ask your administrator.",
-  message: "The configured backend is not available",
-  details: { backend: settings?.backend ?? "" },
-});
-
 /** Beside the backend's own line: what the reference says of every backend. */
 export const rejected = ({ refusal }: ConnectionContext): LogLine => ({
   level: "error",

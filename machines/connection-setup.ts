@@ -16,9 +16,7 @@ import {
   type SessionRequestOfConnection,
   sessionId,
 } from "./connection-facts.ts";
-import { dockerMachine } from "./docker.ts";
 import {
-  type BackendName,
   type Identity,
   type LogLine,
   type ProvisioningOutcome,
@@ -26,11 +24,9 @@ import {
   refusalOf,
   type Settings,
 } from "./facts.ts";
-import { kubernetesMachine } from "./kubernetes.ts";
-import { processMachine } from "./process.ts";
+import { provisioningMachine } from "./provisioning.ts";
 import { required, requiredAction, requiredGuard } from "./required.ts";
 import { sessionMachine } from "./session.ts";
-import { sshProxyMachine } from "./sshproxy.ts";
 
 const parts = setup({
   types: {
@@ -43,10 +39,7 @@ const parts = setup({
   actors: {
     authentication: authenticationMachine,
     session: sessionMachine,
-    docker: dockerMachine,
-    kubernetes: kubernetesMachine,
-    process: processMachine,
-    sshproxy: sshProxyMachine,
+    provisioning: provisioningMachine,
     authorize: required<Identity, IdentityOfConnection>("authorize"),
     configure: required<{ identity: Identity; settings: Settings }, IdentityOfConnection>("configure"),
     release: required<void, { connectionId: string }>("release"),
@@ -95,8 +88,7 @@ const parts = setup({
   guards: {
     wasGranted: (_, { kind }: AuthenticationOutcome) => kind === "granted",
     hasSettings: ({ context }) => context.settings !== undefined,
-    hasEnvironment: ({ context }) => context.environment !== undefined,
-    runsOn: ({ context }, { backend }: { backend: BackendName }) => context.settings?.backend === backend,
+    isReady: (_, { kind }: ProvisioningOutcome) => kind === "ready",
     needsAuthorization: ({ context }) => context.authorizes,
     /** Whether the policy allows one more session next to those that are open. */
     mayOpenSession: requiredGuard<SessionRequestOfConnection>("mayOpenSession"),

@@ -6,7 +6,6 @@
 import { not } from "xstate";
 import { entering } from "./connection-entering.ts";
 import {
-  backendMissing,
   farewell,
   forwardingOf,
   lineOf,
@@ -76,7 +75,25 @@ export const connectionMachine = connection.createMachine({
 
     /** Sessions may be opened and prepared already; their programs wait for the environment. */
     provisioning: {
-      initial: "choosingBackend",
+      invoke: {
+        src: "provisioning",
+        input: ({ context }) => provisioningOf(context),
+        onDone: [
+          {
+            guard: { type: "isReady", params: ({ event }) => event.output },
+            target: "serving",
+            actions: { type: "keepEnvironment", params: ({ event }) => event.output },
+          },
+          {
+            target: "refusing",
+            actions: [
+              { type: "keepEnvironment", params: ({ event }) => event.output },
+              "logRefusal",
+              { type: "log", params: ({ context }) => lineOf(context, rejected(context)) },
+            ],
+          },
+        ],
+      },
       on: {
         "session.opened": [
           {
@@ -88,75 +105,6 @@ export const connectionMachine = connection.createMachine({
         "drain.requested": {
           target: "refusing",
           actions: [{ type: "refuse", params: { refusal: shuttingDown } }, "logRefusal"],
-        },
-      },
-      states: {
-        choosingBackend: {
-          always: [
-            { guard: { type: "runsOn", params: { backend: "docker" } }, target: "docker" },
-            { guard: { type: "runsOn", params: { backend: "kubernetes" } }, target: "kubernetes" },
-            { guard: { type: "runsOn", params: { backend: "process" } }, target: "process" },
-            { guard: { type: "runsOn", params: { backend: "sshproxy" } }, target: "sshproxy" },
-            {
-              target: "#connection.refusing",
-              actions: [
-                { type: "refuse", params: ({ context }) => ({ refusal: backendMissing(context) }) },
-                "logRefusal",
-              ],
-            },
-          ],
-        },
-        docker: {
-          invoke: {
-            src: "docker",
-            input: ({ context }) => provisioningOf(context),
-            onDone: {
-              target: "settled",
-              actions: { type: "keepEnvironment", params: ({ event }) => event.output },
-            },
-          },
-        },
-        kubernetes: {
-          invoke: {
-            src: "kubernetes",
-            input: ({ context }) => provisioningOf(context),
-            onDone: {
-              target: "settled",
-              actions: { type: "keepEnvironment", params: ({ event }) => event.output },
-            },
-          },
-        },
-        process: {
-          invoke: {
-            src: "process",
-            input: ({ context }) => provisioningOf(context),
-            onDone: {
-              target: "settled",
-              actions: { type: "keepEnvironment", params: ({ event }) => event.output },
-            },
-          },
-        },
-        sshproxy: {
-          invoke: {
-            src: "sshproxy",
-            input: ({ context }) => provisioningOf(context),
-            onDone: {
-              target: "settled",
-              actions: { type: "keepEnvironment", params: ({ event }) => event.output },
-            },
-          },
-        },
-        settled: {
-          always: [
-            { guard: "hasEnvironment", target: "#connection.serving" },
-            {
-              target: "#connection.refusing",
-              actions: [
-                "logRefusal",
-                { type: "log", params: ({ context }) => lineOf(context, rejected(context)) },
-              ],
-            },
-          ],
         },
       },
     },

@@ -7,6 +7,7 @@ import { dockerMachine } from "../machines/docker.ts";
 import type { Identity, LogLine, Attempt as MachineAttempt, PublicKeyCredential } from "../machines/facts.ts";
 import { kubernetesMachine } from "../machines/kubernetes.ts";
 import { processMachine } from "../machines/process.ts";
+import { provisioningMachine } from "../machines/provisioning.ts";
 import { type JudgedRequest, sessionMachine } from "../machines/session.ts";
 import { sshProxyMachine } from "../machines/sshproxy.ts";
 import { type Attempt, type Authenticator, type Authorize, PublicKeyRefused } from "./auth/authenticator.ts";
@@ -191,10 +192,14 @@ export const connectionWith = ({
     actors: {
       authentication,
       session,
-      docker: dockerMachine.provide(dockerBackend({ engines: docker, resources })),
-      kubernetes: kubernetesMachine.provide(kubernetesBackend({ clusters: kubernetes, resources })),
-      process: processMachine.provide(processBackend({ resources })),
-      sshproxy: sshProxyMachine.provide(sshProxyBackend({ resources })),
+      provisioning: provisioningMachine.provide({
+        actors: {
+          docker: dockerMachine.provide(dockerBackend({ engines: docker, resources })),
+          kubernetes: kubernetesMachine.provide(kubernetesBackend({ clusters: kubernetes, resources })),
+          process: processMachine.provide(processBackend({ resources })),
+          sshproxy: sshProxyMachine.provide(sshProxyBackend({ resources })),
+        },
+      }),
       authorize: fromEffect(({ identity }) => authorize?.(identity) ?? Effect.succeed(identity)),
       configure: fromEffect(({ connectionId, identity }) =>
         Effect.tap(configure(identity), ({ settings }) =>

@@ -209,9 +209,9 @@ describe("a connection", () => {
     await page.getByRole("tab", { name: "connection" }).click();
     await isActive(page, "connection.serving.open");
     await page
-      .locator('[data-transition="connection.provisioning.choosingBackend|always|3"].taken')
-      .or(page.locator('[data-transition^="connection.provisioning.choosingBackend|always|"].taken'))
-      .first()
+      .locator(
+        '[data-transition="connection.provisioning|xstate.done.actor.0.connection.provisioning|0"].taken',
+      )
       .waitFor({ state: "attached" });
     expect(await page.locator('[data-state="connection.refusing"].active').count()).toBe(0);
     expect(await violationsOf(page)).toEqual([]);

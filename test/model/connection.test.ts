@@ -261,7 +261,8 @@ const configured = (backend: BackendName, more: (world: ConnectionWorld) => unkn
 const REFUSED = { kind: "refused", refusal: REFUSAL };
 const READY = { kind: "ready", environment: {} };
 const backendEnds = (backend: BackendName, output: object) => ({
-  event: done(connectionMachine, `connection.provisioning.${backend}`, output),
+  event: done(connectionMachine, "connection.provisioning", output),
+  when: (snapshot: AnyMachineSnapshot) => contextOf(snapshot).settings?.backend === backend,
 });
 
 const stop = (world: ConnectionWorld): void => {
@@ -391,15 +392,6 @@ walk<ConnectionWorld>("connection", {
         overlay.docker = { connection: { host: `tcp://127.0.0.1:${gate.port}` } };
       },
     ),
-    "the user's backend is kubernetes, and its API server is slow to answer": configured(
-      "kubernetes",
-      (world) => {
-        world.overlay.kubernetes = {
-          connection: { host: `https://127.0.0.1:${world.gate.port}`, bearerToken: "none" },
-          pod: { mode: "persistent", createMissingPods: false, metadata: { name: "none" } },
-        };
-      },
-    ),
     "the configuration has a wrong key": {
       event: fails(connectionMachine, "connection.entering.login.configuring"),
       when: (snapshot) => snapshot.matches({ entering: { login: "configuring" } }) && !isConfigured(snapshot),
@@ -492,7 +484,6 @@ walk<ConnectionWorld>("connection", {
     },
     "the place on this machine is ready": backendEnds("process", READY),
     "the Engine is gone": { ...backendEnds("docker", REFUSED), cause: ({ gate }) => gate.cut() },
-    "the API server is gone": { ...backendEnds("kubernetes", REFUSED), cause: ({ gate }) => gate.cut() },
     "a session is opened": {
       event: { type: "session.opened", channel: 0 },
       when: (snapshot) => opened(0)(snapshot) && (takesClients(snapshot) || snapshot.matches("refusing")),
@@ -666,10 +657,7 @@ walk<ConnectionWorld>("connection", {
     "connection.entering.patience.ordinary": reported("entering.patience.ordinary"),
     "connection.entering.patience.interactive": reported("entering.patience.interactive"),
     "connection.entering.patience.over": reported("entering.patience.over"),
-    "connection.provisioning.sshproxy": reported("provisioning.sshproxy"),
-    "connection.provisioning.process": reported("provisioning.process"),
-    "connection.provisioning.docker": reported("provisioning.docker"),
-    "connection.provisioning.kubernetes": reported("provisioning.kubernetes"),
+    "connection.provisioning": reported("provisioning"),
     "connection.serving.open": reported("serving.open"),
     "connection.serving.draining": reported("serving.draining"),
     "connection.refusing": reported("refusing"),
@@ -696,8 +684,6 @@ walk<ConnectionWorld>("connection", {
       "an actor that breaks would be a bug: test/unit/machines/supervision.test.ts",
     "connection.entering.login.reportingMismatch|grace.expired|0":
       "a report takes two seconds at most, and both clocks at once are turned in test/unit/machines/login-grace.test.ts",
-    "connection.provisioning.choosingBackend|always|4":
-      "the configuration allows no other backend than these four",
     "connection.closing|peer.failed|0":
       "once a connection is told to disconnect, nothing that its client says is read",
     "connection.closing|xstate.error.actor.0.connection.closing|0":

@@ -14,6 +14,7 @@ import type {
   Settings,
 } from "../../../machines/facts.ts";
 import { type Host, processMachine } from "../../../machines/process.ts";
+import { provisioningMachine } from "../../../machines/provisioning.ts";
 import { PasswordRefused, PublicKeyRefused } from "../../../src/auth/authenticator.ts";
 import { defaults, settingsOf } from "../../../src/config/schema.ts";
 import { Recorder } from "../../../src/inspect/recorder.ts";
@@ -53,8 +54,12 @@ const connect = (methods: readonly AuthenticationMethod[] = ["publickey", "passw
   const machine = connectionMachine.provide({
     actors: {
       authentication,
-      process: processMachine.provide({
-        actors: { inspectHost: fromPromise<Host, Provisioning>(() => new Promise(() => {})) },
+      provisioning: provisioningMachine.provide({
+        actors: {
+          process: processMachine.provide({
+            actors: { inspectHost: fromPromise<Host, Provisioning>(() => new Promise(() => {})) },
+          }),
+        },
       }),
       configure: fromPromise(async () => ({ identity: identityOf("jane"), settings })),
       release: fromPromise(async () => {}),

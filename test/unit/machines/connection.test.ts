@@ -6,6 +6,7 @@ import { connectionMachine } from "../../../machines/connection.ts";
 import type { ConnectionEvent } from "../../../machines/connection-facts.ts";
 import type { Environment, Refusal, Settings } from "../../../machines/facts.ts";
 import { type Home, type Host, processMachine } from "../../../machines/process.ts";
+import { provisioningMachine } from "../../../machines/provisioning.ts";
 import { sessionMachine } from "../../../machines/session.ts";
 import { defaults, settingsOf } from "../../../src/config/schema.ts";
 import { identityOf, passwordOf } from "./values.ts";
@@ -65,7 +66,7 @@ const connect = (until: Patience) => {
     guards: { mayOpenSession: () => true, mayForward: () => false },
     actors: {
       authentication,
-      process,
+      provisioning: provisioningMachine.provide({ actors: { process } }),
       session,
       authorize: fromPromise(() => (answers("authorize") ? Promise.resolve(identity) : never())),
       configure: fromPromise(() =>
@@ -158,7 +159,7 @@ const places: Readonly<Record<string, Place>> = {
     afterwards: [{ type: "identity.mismatched", identity }],
   },
   configuring: { until: "configure", state: { entering: { login: "configuring" } } },
-  provisioning: { until: "backend", state: { provisioning: "process" } },
+  provisioning: { until: "backend", state: "provisioning" },
   "serving nobody": { until: "all", state: { serving: "open" } },
   "serving a session": { until: "all", state: { serving: "open" }, afterwards: [opened, shell] },
   draining: { until: "all", state: { serving: "open" }, afterwards: [opened, shell, drain] },

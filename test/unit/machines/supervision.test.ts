@@ -10,6 +10,7 @@ import { kerberosMachine } from "../../../machines/kerberos.ts";
 import type { Provider } from "../../../machines/oauth2.ts";
 import { oidcMachine } from "../../../machines/oidc.ts";
 import { processMachine } from "../../../machines/process.ts";
+import { provisioningMachine } from "../../../machines/provisioning.ts";
 import { defaults, settingsOf } from "../../../src/config/schema.ts";
 import { connectionDefaults, identityOf, passwordOf } from "./values.ts";
 
@@ -127,12 +128,20 @@ const afterTheLogin: Readonly<Record<string, Broken>> = {
   ...Object.fromEntries(
     backends.map((backend) => [
       `of the backend ${backend}`,
-      { backend, connection: { [backend]: breaks } } as Broken,
+      {
+        backend,
+        connection: { provisioning: provisioningMachine.provide({ actors: { [backend]: breaks } }) },
+      } as Broken,
     ]),
   ),
   "that looks at the host": {
-    connection: { process: processMachine.provide({ actors: { inspectHost: breaks } }) },
+    connection: {
+      provisioning: provisioningMachine.provide({
+        actors: { process: processMachine.provide({ actors: { inspectHost: breaks } }) },
+      }),
+    },
   },
+  "of provisioning": { connection: { provisioning: breaks } },
 };
 
 describe("an actor that breaks", () => {
