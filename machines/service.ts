@@ -12,7 +12,7 @@ export interface ServiceInput {
 }
 
 export interface ServiceContext extends ServiceInput {
-  /** Failures since it last ran for `stableAfter`. */
+  /** Failures since it last ran for `stableTime`. */
   readonly crashes: number;
   readonly hasRun: boolean;
   readonly refusal: Refusal | undefined;
@@ -42,7 +42,7 @@ export const serviceMachine = setup({
   actors: { run: requiredSource<EventObject, ServiceInput>("run") },
   delays: {
     pause: ({ context }) => Math.min(FIRST_PAUSE_MILLIS * 2 ** (context.crashes - 1), LONGEST_PAUSE_MILLIS),
-    stableAfter: STABLE_AFTER_MILLIS,
+    stableTime: STABLE_AFTER_MILLIS,
   },
   actions: {
     keepReason: assign(({ context }, { error }: { error: unknown }) => ({
@@ -94,7 +94,7 @@ export const serviceMachine = setup({
             },
           },
         },
-        running: { after: { stableAfter: { target: "stable" } } },
+        running: { after: { stableTime: { target: "stable" } } },
         stable: { entry: assign({ crashes: 0 }) },
       },
     },

@@ -37,6 +37,8 @@ export interface ChartTransition {
 
 /** A target that more states lead to than this is named in their boxes: lines would cover all else. */
 const LINES_TO_ONE_TARGET = 5;
+/** More transitions than these from one state to another are written in its box: their words would not fit on a line. */
+const TRANSITIONS_ON_ONE_LINE = 3;
 
 /** `nameOf` tells under which name another machine is drawn. */
 export const chartOf = (
@@ -51,7 +53,8 @@ export const chartOf = (
   const isRow = ({ source, target: [target] = [] }: AnyTransitionDefinition): boolean =>
     target === undefined ||
     isWithin(target, source) ||
-    (sources.get(target)?.size ?? 0) > LINES_TO_ONE_TARGET;
+    (sources.get(target)?.size ?? 0) > LINES_TO_ONE_TARGET ||
+    transitionsOf(source).filter((other) => other.target?.[0] === target).length > TRANSITIONS_ON_ONE_LINE;
 
   const stateOf = (node: AnyStateNode): ChartState => ({
     id: node.id,
@@ -102,7 +105,13 @@ const rowLabel = (transition: AnyTransitionDefinition): string => {
   }
   return target === transition.source
     ? `${labelOf(transition)}: again`
-    : `${labelOf(transition)} → ${plain(target.path.join(" / "))}`;
+    : `${labelOf(transition)} → ${pathTo(target, transition.source)}`;
+};
+
+/** A state's name as it is found from another: without the states around it that are around both. */
+const pathTo = (target: AnyStateNode, from: AnyStateNode): string => {
+  const near = target.path.findIndex((key, depth) => key !== from.path[depth]);
+  return plain(target.path.slice(near === -1 ? -1 : near).join(" / "));
 };
 
 /** Whether other transitions for the same event are tried before. */

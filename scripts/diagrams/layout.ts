@@ -1,16 +1,16 @@
-/** Gives a chart's states and lines their places: ELK's layers from top to bottom, nested states within their parents. */
+/**
+ * Gives a chart's states and lines their places: ELK's layers from top to bottom, nested states within their parents.
+ * Several ways of it are tried, and the one that is read best on a printed page is taken.
+ */
 import { createRequire } from "node:module";
 import type { ELK, ElkExtendedEdge, ElkNode, ElkPoint, LayoutOptions } from "elkjs";
+import { type Box, boxOf, type TextRow } from "./boxes.ts";
+import { type Bundle, bundlesOf, edgeOf, invisibleEdges } from "./bundles.ts";
 import type { Chart, ChartState, ChartTransition } from "./chart.ts";
-import { widthOf, wrapped } from "./text.ts";
+import { climbs, crossings, pointsOnA4 } from "./quality.ts";
 
-/** Sizes in CSS pixels. */
-export const FONT = { title: 13, row: 12, label: 12 } as const;
-export const LINE_HEIGHT = { title: 18, row: 15, label: 14 } as const;
-export const PADDING = 7;
 const DOT = 10;
-const ROW_COLUMNS = 52;
-const LABEL_COLUMNS = 22;
+const MARGIN = 10;
 
 export interface Rectangle {
   readonly x: number;
@@ -19,27 +19,19 @@ export interface Rectangle {
   readonly height: number;
 }
 
-export interface TextRow<Content> {
-  readonly content: Content;
-  readonly lines: readonly string[];
-  /** Top of the first line, from the box's own top. */
-  readonly y: number;
-}
-
-export interface PlacedState extends Rectangle {
+export interface PlacedState extends Rectangle, Pick<Box, "invokes" | "rows"> {
   readonly state: ChartState;
   readonly depth: number;
-  readonly invokes: readonly TextRow<ChartState["invokes"][number]>[];
-  readonly rows: readonly TextRow<ChartTransition>[];
 }
 
 export interface PlacedLine {
   readonly points: readonly ElkPoint[];
 }
 
-export interface PlacedTransition extends PlacedLine {
-  readonly transition: ChartTransition;
-  readonly label: Rectangle & { readonly lines: readonly string[] };
+/** A line that one or several transitions take from one state to another, with all their words on one plate. */
+export interface PlacedEdge extends PlacedLine {
+  readonly transitions: readonly TextRow<ChartTransition>[];
+  readonly plate: Rectangle;
 }
 
 export interface Placed {
@@ -48,7 +40,7 @@ export interface Placed {
   readonly height: number;
   /** Outer states come before those within them. */
   readonly states: readonly PlacedState[];
-  readonly transitions: readonly PlacedTransition[];
+  readonly edges: readonly PlacedEdge[];
   /** Where each compound state begins. */
   readonly beginnings: readonly (PlacedLine & { readonly dot: ElkPoint })[];
 }
@@ -66,52 +58,101 @@ const LAYOUT: LayoutOptions = {
   "elk.spacing.edgeNode": "9",
   "elk.spacing.edgeEdge": "8",
   "elk.spacing.edgeLabel": "3",
-  "elk.layered.spacing.nodeNodeBetweenLayers": "13",
-  "elk.layered.spacing.edgeNodeBetweenLayers": "8",
+  "elk.layered.spacing.nodeNodeBetweenLayers": "9",
+  "elk.layered.spacing.edgeNodeBetweenLayers": "6",
   "elk.layered.spacing.edgeEdgeBetweenLayers": "7",
 };
 
+/** How one try goes about it. */
+interface Way {
+  readonly options: LayoutOptions;
+  readonly labelColumns: number;
+  readonly named: "below" | "beside";
+}
+
+const PLACEMENT = "elk.layered.nodePlacement.strategy";
+const WAYS: readonly Way[] = [
+  { [PLACEMENT]: "BRANDES_KOEPF" },
+  { [PLACEMENT]: "NETWORK_SIMPLEX" },
+  { [PLACEMENT]: "NETWORK_SIMPLEX", "elk.layered.layering.strategy": "LONGEST_PATH" },
+].flatMap((options) =>
+  [26, 18].flatMap((labelColumns) =>
+    (["below", "beside"] as const).map((named) => ({ options, labelColumns, named })),
+  ),
+);
+
+/** Larger letters than these, in points, are worth no crossing more. */
+const LARGE_ENOUGH = 7.5;
+/** How many points of size are worth a crossing less, and a line less that leads on and yet upwards. */
+const CROSSING = 0.1;
+const CLIMB = 0.3;
+
 export const layOut = async (chart: Chart): Promise<Placed> => {
   const elk = new (createRequire(import.meta.url)("elkjs") as new () => ELK)();
+  let best: { readonly placed: Placed; readonly worth: number } | undefined;
+  for (const way of WAYS) {
+    let placed = await arrange(elk, chart, way, new Map());
+    if (hasRowsAbove(chart.root)) {
+      const widths = placed.states.map(({ state, width }) => [state.id, width] as const);
+      placed = await arrange(elk, chart, way, new Map(widths));
+    }
+    const worth =
+      Math.min(LARGE_ENOUGH, pointsOnA4(placed)) - CROSSING * crossings(placed) - CLIMB * climbs(placed);
+    if (best === undefined || worth > best.worth) best = { placed, worth };
+    if (worth === LARGE_ENOUGH) break;
+  }
+  if (best === undefined) throw new Error("there is no way to lay a chart out");
+  return best.placed;
+};
+
+/** Whether rows stand above other states, where there may be room for more than one of them in a line. */
+const hasRowsAbove = ({ children, rows }: ChartState): boolean =>
+  children.length > 0 && (rows.length > 1 || children.some(hasRowsAbove));
+
+/** `widths` tells how wide the states with others within them will be, if it is known. */
+const arrange = async (
+  elk: ELK,
+  chart: Chart,
+  { options, labelColumns, named }: Way,
+  widths: ReadonlyMap<string, number>,
+): Promise<Placed> => {
+  const layout = { ...LAYOUT, ...options };
+  const bundles = bundlesOf(chart, labelColumns);
   const boxes = new Map<string, Box>();
   const beginnings: ElkExtendedEdge[] = [];
-  const invisible = [...invisibleEdges(chart)];
 
   const nodeOf = (state: ChartState): ElkNode => {
-    const box = boxOf(state);
-    boxes.set(state.id, box);
+    const { id, children, initial } = state;
+    const box = children.length === 0 ? boxOf(state) : boxOf(state, widths.get(id));
+    boxes.set(id, box);
     const { width, height } = box;
-    if (state.children.length === 0) return { id: state.id, width, height };
-    const children = state.children.map(nodeOf);
-    if (state.initial !== undefined) {
-      children.unshift({ id: `${state.id} dot`, width: DOT, height: DOT });
-      beginnings.push({ id: `${state.id} begins`, sources: [`${state.id} dot`], targets: [state.initial] });
-    }
-    if (state.rows.length > 0) {
-      // ELK makes nested states as wide as what is within, not as their text wants: so something as wide is within.
-      children.unshift({ id: `${state.id} width`, width: width - 28, height: 1 });
-      const first = state.initial === undefined ? state.children.map(({ id }) => id) : [`${state.id} dot`];
-      for (const id of first)
-        invisible.push({ id: `${id} is below`, sources: [`${state.id} width`], targets: [id] });
+    if (children.length === 0) return { id, width, height };
+    const nodes = children.map(nodeOf);
+    if (initial !== undefined) {
+      nodes.unshift({ id: `${id} dot`, width: DOT, height: DOT });
+      beginnings.push({ id: `${id} begins`, sources: [`${id} dot`], targets: [initial] });
     }
     return {
-      id: state.id,
-      children,
+      id,
+      children: nodes,
       layoutOptions: {
-        ...LAYOUT,
-        "elk.padding": `[top=${height + 4},left=14,bottom=14,right=14]`,
+        ...layout,
+        "elk.padding": `[top=${height},left=${MARGIN},bottom=${MARGIN},right=${MARGIN}]`,
+        "elk.nodeSize.constraints": "MINIMUM_SIZE",
+        // Height before width: ELK lays out from left to right, turns the picture, and forgets to turn this.
+        "elk.nodeSize.minimum": `(0, ${width})`,
       },
     };
   };
 
   const root = nodeOf(chart.root);
-  const graph: ElkNode = {
+  const page: ElkNode = {
     id: "page",
     children: [root],
-    edges: [...beginnings, ...chart.edges.map(edgeOf), ...invisible],
-    layoutOptions: { ...LAYOUT, "elk.padding": "[top=8,left=8,bottom=8,right=8]" },
+    edges: [...beginnings, ...bundles.map(edgeOf), ...invisibleEdges(chart, named)],
+    layoutOptions: { ...layout, "elk.padding": "[top=4,left=4,bottom=4,right=4]" },
   };
-  const laidOut = await elk.layout(graph);
+  const laidOut = await elk.layout(page);
 
   const shapes = new Map<string, Rectangle>();
   const collect = ({ id, x = 0, y = 0, width = 0, height = 0, children = [] }: ElkNode): void => {
@@ -119,25 +160,20 @@ export const layOut = async (chart: Chart): Promise<Placed> => {
     children.forEach(collect);
   };
   collect(laidOut);
-  const place = (state: ChartState, depth: number): readonly PlacedState[] => [
-    { state, depth, ...found(boxes, state.id), ...found(shapes, state.id) },
-    ...state.children.flatMap((child) => place(child, depth + 1)),
-  ];
+  const place = (state: ChartState, depth: number): readonly PlacedState[] => {
+    const { invokes, rows, width } = found(boxes, state.id);
+    const shape = found(shapes, state.id);
+    if (shape.width < width) throw new Error(`the layout makes "${state.id}" narrower than its words`);
+    const within = state.children.flatMap((child) => place(child, depth + 1));
+    return [{ state, depth, invokes, rows, ...shape }, ...within];
+  };
   const edges = new Map((laidOut.edges ?? []).map((edge) => [edge.id, edge]));
   return {
     name: chart.name,
     width: laidOut.width ?? 0,
     height: laidOut.height ?? 0,
     states: place(chart.root, 0),
-    transitions: chart.edges.map((transition) => {
-      const edge = found(edges, transition.id);
-      const { x = 0, y = 0, width = 0, height = 0 } = edge.labels?.[0] ?? {};
-      return {
-        transition,
-        points: pointsOf(edge),
-        label: { x, y, width, height, lines: labelLines(transition) },
-      };
-    }),
+    edges: bundles.map((bundle) => placedEdge(bundle, found(edges, bundle.id))),
     beginnings: beginnings.map(({ id, sources: [dot = ""] }) => {
       const { x, y } = found(shapes, dot);
       return { points: pointsOf(found(edges, id)), dot: { x: x + DOT / 2, y: y + DOT / 2 } };
@@ -145,74 +181,9 @@ export const layOut = async (chart: Chart): Promise<Placed> => {
   };
 };
 
-type Box = Pick<PlacedState, "invokes" | "rows" | "width" | "height">;
-
-/** Title, then what is invoked, then the transitions that are text. */
-const boxOf = ({ title, invokes, rows, kind }: ChartState): Box => {
-  let y = PADDING + LINE_HEIGHT.title;
-  let width = widthOf(title, FONT.title, true);
-  const row = <Content>(content: Content, text: string): TextRow<Content> => {
-    const lines = wrapped(text, ROW_COLUMNS);
-    const placed = { content, lines, y };
-    y += lines.length * LINE_HEIGHT.row;
-    for (const line of lines) width = Math.max(width, widthOf(line, FONT.row) + 14);
-    return placed;
-  };
-  const invoked = invokes.map((invoke) => row(invoke, invoke.text));
-  const written = rows.map((transition) => row(transition, transition.label));
-  const border = kind === "final" ? 4 : 0;
-  return {
-    invokes: invoked,
-    rows: written,
-    width: Math.ceil(Math.max(width + 2 * PADDING, 60) + 2 * border),
-    height: Math.ceil(y + PADDING - 4 + border),
-  };
-};
-
-const labelLines = ({ label }: ChartTransition): readonly string[] =>
-  label === "" ? [] : wrapped(label, LABEL_COLUMNS);
-
-const edgeOf = (transition: ChartTransition): ElkExtendedEdge => {
-  const lines = labelLines(transition);
-  const width = Math.max(0, ...lines.map((line) => widthOf(line, FONT.label))) + 8;
-  return {
-    id: transition.id,
-    sources: [transition.source],
-    targets: [transition.target ?? transition.source],
-    labels:
-      lines.length === 0
-        ? []
-        : [
-            {
-              text: transition.label,
-              width,
-              height: lines.length * LINE_HEIGHT.label + 2,
-              layoutOptions: { "elk.edgeLabels.placement": "CENTER", "elk.edgeLabels.inline": "true" },
-            },
-          ],
-  };
-};
-
-/** A state that only text leads to would float: a line that is not drawn keeps it below the last one that names it. */
-const invisibleEdges = ({ root, edges }: Chart): readonly ElkExtendedEdge[] => {
-  const drawn = new Set(edges.map(({ target }) => target));
-  const last = new Map<string, string>();
-  const visit = (state: ChartState): void => {
-    for (const { source, target = source } of state.rows)
-      if (target !== source && !drawn.has(target)) {
-        const elder = target.startsWith(`${source}.`)
-          ? state.children.findIndex(({ id }) => id === target) - 1
-          : -1;
-        last.set(target, state.children[elder]?.id ?? source);
-      }
-    state.children.forEach(visit);
-  };
-  visit(root);
-  return [...last].map(([target, source]) => ({
-    id: `${target} stays`,
-    sources: [source],
-    targets: [target],
-  }));
+const placedEdge = ({ transitions }: Bundle, edge: ElkExtendedEdge): PlacedEdge => {
+  const { x = 0, y = 0, width = 0, height = 0 } = edge.labels?.[0] ?? {};
+  return { transitions, points: pointsOf(edge), plate: { x, y, width, height } };
 };
 
 const pointsOf = ({ sections = [] }: ElkExtendedEdge): readonly ElkPoint[] =>

@@ -3,14 +3,9 @@
  * finds each state and each transition by `data-state` and `data-transition`, and lights them by class.
  */
 import type { ElkPoint } from "elkjs";
-import {
-  FONT,
-  LINE_HEIGHT,
-  PADDING,
-  type Placed,
-  type PlacedState,
-  type PlacedTransition,
-} from "./layout.ts";
+import { PADDING } from "./boxes.ts";
+import type { Placed, PlacedEdge, PlacedState, Rectangle } from "./layout.ts";
+import { FONT, LINE_HEIGHT } from "./text.ts";
 
 /** The same in every diagram. `.active`, `.taken` and `.last` are for pages that show where a machine is. */
 const STYLE = `
@@ -34,6 +29,7 @@ const STYLE = `
 .statechart .head, .statechart .dot { fill: var(--sc-line); }
 .statechart .label { font-size: ${FONT.label}px; fill: var(--sc-ink); }
 .statechart .plate { fill: var(--sc-paper); opacity: 0.88; }
+.statechart .again:not(.taken) > .line, .statechart .again:not(.taken) > .head { display: none; }
 .statechart .active > .box { fill: var(--sc-active); stroke: var(--sc-active-ink); stroke-width: 2.4; }
 .statechart .active > .title, .statechart .active .does, .statechart .active .row text { fill: var(--sc-active-ink); }
 .statechart .compound.active > .box, .statechart .parallel.active > .box { fill: var(--sc-within); stroke: var(--sc-active); }
@@ -46,7 +42,7 @@ const STYLE = `
 .statechart .last .label, .statechart .last.row text { font-weight: bold; }
 `;
 
-export const svgOf = ({ name, width, height, states, transitions, beginnings }: Placed): string => {
+export const svgOf = ({ name, width, height, states, edges, beginnings }: Placed): string => {
   const [w, h] = [Math.ceil(width), Math.ceil(height)];
   return `<svg xmlns="http://www.w3.org/2000/svg" class="statechart" viewBox="0 0 ${w} ${h}" width="${w}" height="${h}" role="img" aria-labelledby="${name}-title">
 <title id="${name}-title">The statechart of ${escaped(name)}</title>
@@ -54,7 +50,7 @@ export const svgOf = ({ name, width, height, states, transitions, beginnings }: 
 <rect class="page" width="${w}" height="${h}"/>
 ${states.map(stateGroup).join("\n")}
 ${beginnings.map(({ dot, points }) => `<circle class="dot" cx="${px(dot.x)}" cy="${px(dot.y)}" r="5"/>${line(points)}`).join("\n")}
-${transitions.map(transitionGroup).join("\n")}
+${edges.map(edgeGroup).join("\n")}
 </svg>
 `;
 };
@@ -72,52 +68,83 @@ const stateGroup = (placed: PlacedState): string => {
         ]
       : []),
     text("title", x + width / 2, y + PADDING + FONT.title, [state.title], LINE_HEIGHT.title, "middle"),
-    ...invokes.map(({ content, lines, y: top }) => {
-      const words = text("does", x + PADDING + 12, y + top + FONT.row, lines, LINE_HEIGHT.row);
+    ...invokes.map(({ content, lines, x: left, y: top }) => {
+      const words = text("does", x + left, y + top + FONT.row, lines, LINE_HEIGHT.row);
       const mark = `<path class="head" d="M${px(x + PADDING + 1)} ${px(y + top + 3)}l7 4.5l-7 4.5z"/>`;
       return content.machine === undefined
         ? mark + words
         : `<a class="invokes" href="${content.machine}.svg" data-machine="${content.machine}">${mark}${words}</a>`;
     }),
     ...rows.map(
-      ({ content, lines, y: top }) =>
-        `<g class="transition row" data-transition="${escaped(content.id)}">${text("words", x + PADDING, y + top + FONT.row, lines, LINE_HEIGHT.row)}</g>`,
+      ({ content, lines, x: left, y: top }) =>
+        `<g class="transition row" data-transition="${escaped(content.id)}">${text("words", x + left, y + top + FONT.row, lines, LINE_HEIGHT.row)}</g>`,
     ),
     "</g>",
   ].join("");
 };
 
-const transitionGroup = ({ transition, points, label }: PlacedTransition): string => {
-  const words =
-    label.lines.length === 0
-      ? ""
-      : `<rect class="plate" x="${px(label.x)}" y="${px(label.y)}" width="${px(label.width)}" height="${px(label.height)}" rx="3"/>${text("label", label.x + label.width / 2, label.y + FONT.label, label.lines, LINE_HEIGHT.label, "middle")}`;
-  return `<g class="transition" data-transition="${escaped(transition.id)}">${line(points)}${words}</g>`;
+/** Each transition has the line for itself, to be lit, with a gap for all their words; it is seen once. */
+const edgeGroup = ({ transitions, points, plate }: PlacedEdge): string => {
+  const { x, y, width, height } = plate;
+  const board = `<rect class="plate" x="${px(x)}" y="${px(y)}" width="${px(width)}" height="${px(height)}" rx="3"/>`;
+  const lines = transitions.map(({ content, lines: words, y: top }, index) => {
+    const begins = `<g class="transition${index === 0 ? "" : " again"}" data-transition="${escaped(content.id)}">`;
+    const label = text("label", x + width / 2, y + top + FONT.label, words, LINE_HEIGHT.label, "middle");
+    return [
+      begins,
+      line(...around(plate, points)),
+      index === 0 && height > 0 ? board : "",
+      label,
+      "</g>",
+    ].join("");
+  });
+  return lines.join("");
 };
 
-/** An orthogonal line with rounded corners and a head at its end. */
-const line = (points: readonly ElkPoint[]): string => {
-  const end = points.at(-1);
-  const before = points.at(-2);
+/** The parts of a line above and below a plate that stands on it. */
+const around = ({ x, y, width, height }: Rectangle, points: readonly ElkPoint[]) => {
+  const isBefore = (index: number): boolean => {
+    const [from, to] = [points[index], points[index + 1]];
+    if (from === undefined || to === undefined || from.x !== to.x) return false;
+    return x < to.x && to.x < x + width && Math.min(from.y, to.y) < y && y + height < Math.max(from.y, to.y);
+  };
+  const index = points.findIndex((_, number) => isBefore(number));
+  const [from, to] = [points[index], points[index + 1]];
+  if (from === undefined || to === undefined) return [points];
+  const [near, far] = from.y < to.y ? [y, y + height] : [y + height, y];
+  return [
+    [...points.slice(0, index + 1), { x: from.x, y: near }],
+    [{ x: to.x, y: far }, ...points.slice(index + 1)],
+  ];
+};
+
+/** An orthogonal line, maybe in parts, with rounded corners and a head at its end. */
+const line = (...parts: readonly (readonly ElkPoint[])[]): string => {
+  const [before, end] = parts.at(-1)?.slice(-2) ?? [];
   if (end === undefined || before === undefined) throw new Error("a line has no length");
-  const d = points.map((point, index) => {
-    const previous = points[index - 1];
-    const next = points[index + 1];
-    if (previous === undefined) return `M${px(point.x)} ${px(point.y)}`;
-    if (next === undefined) return `L${px(point.x)} ${px(point.y)}`;
-    const into = towards(point, previous, 5);
-    const out = towards(point, next, 5);
-    return `L${px(into.x)} ${px(into.y)}Q${px(point.x)} ${px(point.y)} ${px(out.x)} ${px(out.y)}`;
-  });
-  const back = towards(end, before, 8);
+  const back = towards(end, before, 8, 1);
   const [dx, dy] = [(back.y - end.y) * 0.5, (end.x - back.x) * 0.5];
   const head = `M${px(end.x)} ${px(end.y)}L${px(back.x + dx)} ${px(back.y + dy)}L${px(back.x - dx)} ${px(back.y - dy)}Z`;
-  return `<path class="line" d="${d.join("")}"/><path class="head" d="${head}"/>`;
+  return `<path class="line" d="${parts.map(path).join("")}"/><path class="head" d="${head}"/>`;
 };
 
-const towards = (from: ElkPoint, to: ElkPoint, distance: number): ElkPoint => {
+const path = (points: readonly ElkPoint[]): string =>
+  points
+    .map((point, index) => {
+      const previous = points[index - 1];
+      const next = points[index + 1];
+      if (previous === undefined) return `M${px(point.x)} ${px(point.y)}`;
+      if (next === undefined) return `L${px(point.x)} ${px(point.y)}`;
+      const into = towards(point, previous, 5);
+      const out = towards(point, next, 5);
+      return `L${px(into.x)} ${px(into.y)}Q${px(point.x)} ${px(point.y)} ${px(out.x)} ${px(out.y)}`;
+    })
+    .join("");
+
+/** `most` is the part of the way that may be gone. */
+const towards = (from: ElkPoint, to: ElkPoint, distance: number, most = 1 / 2): ElkPoint => {
   const length = Math.hypot(to.x - from.x, to.y - from.y);
-  const share = length === 0 ? 0 : Math.min(distance, length / 2) / length;
+  const share = length === 0 ? 0 : Math.min(distance / length, most);
   return { x: from.x + (to.x - from.x) * share, y: from.y + (to.y - from.y) * share };
 };
 

@@ -1,5 +1,9 @@
 /** How much room words take, without a browser: the widths of Helvetica's glyphs, which Arial and Liberation Sans share. */
 
+/** Sizes in CSS pixels. */
+export const FONT = { title: 13, row: 12, label: 12 } as const;
+export const LINE_HEIGHT = { title: 18, row: 15, label: 14 } as const;
+
 /** Thousandths of the font size, from space to tilde. */
 const WIDTHS = [
   278, 278, 355, 556, 556, 889, 667, 191, 333, 333, 389, 584, 278, 333, 278, 278, 556, 556, 556, 556, 556,

@@ -509,7 +509,8 @@ walk<ConnectionWorld>("connection", {
         channel: 0,
         request: { type: "env.requested", name: "", value: "" },
       },
-      when: opened(1),
+      // One that has been told why there is no environment is about to close.
+      when: (snapshot) => opened(1)(snapshot) && takesClients(snapshot),
       cause: async (world) => {
         expect(await (await clientOf(world)).request(world.channels[0] ?? 0, "env", "LANG", "C")).toBe(true);
       },

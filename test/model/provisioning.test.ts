@@ -75,7 +75,7 @@ walk<LoginWorld>("provisioning", {
     "provisioning.ready": seesProgram,
     "provisioning.refused": seesRefusal(
       ["DOCKER_ENGINE_UNREACHABLE", "does not answer"],
-      ["KUBERNETES_POD_LOOKUP_FAILED", "could not be looked up"],
+      ["KUBERNETES_API_UNAVAILABLE", "can't be reached at the moment"],
     ),
   },
   unreached: {

@@ -59,14 +59,14 @@ describe.each(Object.keys(catalogue))("%s", (name) => {
     expect(new Set(transitions).size).toBe(transitions.length);
   });
 
-  it("is read without a lens on A4 within margins of 10 mm, upright or across", () => {
-    const [width = 0, height = 0] = all(`${name}.svg`, /(?:width|height)="(\d+)" (?=height|role)/g).map(
-      Number,
-    );
+  it("is read without a lens on A4 within margins of 10 mm, upright or across: 7 points at least", () => {
+    const svg = drawn.get(`${name}.svg`) ?? "";
+    const [, width = 0, height = 0] = (/viewBox="0 0 (\d+) (\d+)"/.exec(svg) ?? []).map(Number);
     const points = { short: (190 / 25.4) * 72, long: (277 / 25.4) * 72 };
     const scale = Math.min(points.short / Math.min(width, height), points.long / Math.max(width, height));
-    const sizes = all(`${name}.svg`, /font-size: (\d+)px/g).map(Number);
-    expect(Math.min(...sizes) * scale).toBeGreaterThan(4.5);
+    const sizes = all(`${name}.svg`, /font-size: ([\d.]+)px/g).map(Number);
+    expect(sizes, "every size is in pixels").toHaveLength(all(`${name}.svg`, /(font-size|font:)/g).length);
+    expect(Math.min(...sizes) * scale).toBeGreaterThanOrEqual(7);
   });
 
   it("has no style but its own, nothing from elsewhere, and a dark side", () => {
