@@ -2,9 +2,9 @@
 import type { AnyStateMachine } from "xstate";
 import { catalogue } from "../../machines/catalogue.ts";
 import { chartOf } from "./chart.ts";
-import { layOut } from "./layout.ts";
 import { mermaidOf } from "./mermaid.ts";
 import { svgOf } from "./svg.ts";
+import { layOut } from "./ways.ts";
 
 export const diagrams = async (
   machines: Readonly<Record<string, AnyStateMachine>> = catalogue,

@@ -15,8 +15,15 @@ export const pointsOnA4 = ({ width, height }: Pick<Placed, "width" | "height">):
 export const crossings = ({ edges }: Pick<Placed, "edges">): number => {
   const all = edges.map(segmentsOf);
   return all
-    .flatMap((segments, index) => all.slice(index + 1).map((others) => [segments, others] as const))
-    .reduce((sum, [segments, others]) => sum + segments.filter((one) => others.some(crosses(one))).length, 0);
+    .flatMap((segments, index) =>
+      segments.map((one) =>
+        all
+          .slice(index + 1)
+          .flat()
+          .filter(crosses(one)),
+      ),
+    )
+    .flat().length;
 };
 
 /** How many lines lead upwards although they lead on: to where fewer steps have come so far. */

@@ -87,7 +87,7 @@ describe("an inspector", () => {
       expect.arrayContaining(["SSH_KEX_COMPLETED", "SSH_HANDSHAKE_SUCCESSFUL", "SSH_EXIT"]),
     );
     const machines = lines.flatMap((line) => (line.type === "actor" && line.machine ? [line.machine] : []));
-    expect(machines).toEqual(["connection", "authentication", "process", "session"]);
+    expect(machines).toEqual(["connection", "authentication", "provisioning", "process", "session"]);
     expect(connection).toMatchObject({ state: "closed", backend: "process", endedAt: expect.any(Number) });
   });
 

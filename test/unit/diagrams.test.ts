@@ -69,6 +69,30 @@ describe.each(Object.keys(catalogue))("%s", (name) => {
     expect(Math.min(...sizes) * scale).toBeGreaterThanOrEqual(7);
   });
 
+  it("has no words of a line on those of another, or on a state without parts", () => {
+    const svg = drawn.get(`${name}.svg`) ?? "";
+    const rectangles = (before: string) =>
+      [...svg.matchAll(new RegExp(`${before} x="(.+?)" y="(.+?)" width="(.+?)" height="(.+?)"`, "g"))].map(
+        ([, ...numbers]) => {
+          const [x = 0, y = 0, width = 0, height = 0] = numbers.map(Number);
+          return { left: x, right: x + width, top: y, bottom: y + height };
+        },
+      );
+    const plates = rectangles(`<rect class="plate"`);
+    const boxes = rectangles(`<g class="state (?:atomic|final)[^>]*><rect class="box"`);
+    expect(plates.length).toBeGreaterThan(0);
+    expect(boxes.length).toBeGreaterThan(0);
+    for (const [index, plate] of plates.entries())
+      for (const other of [...plates.slice(index + 1), ...boxes])
+        expect(
+          plate.right <= other.left ||
+            other.right <= plate.left ||
+            plate.bottom <= other.top ||
+            other.bottom <= plate.top,
+          `${JSON.stringify(plate)} is on ${JSON.stringify(other)}`,
+        ).toBe(true);
+  });
+
   it("has no style but its own, nothing from elsewhere, and a dark side", () => {
     const svg = drawn.get(`${name}.svg`) ?? "";
     expect(svg).not.toMatch(/<script|style="|url\(|@import|https?:\/\/(?!www\.w3\.org\/2000\/svg")/);
