@@ -1,7 +1,7 @@
 /**
  * One SSH connection, from the socket to its last byte: who is it, may they come in, what do they get, where do
- * their programs run, and why did it end. A reader of this file, and of machines/connection-entering.ts for everything
- * before the login, should understand the product.
+ * their programs run, and why did it end. A reader of this file, of machines/connection-entering.ts for everything
+ * before the login, and of machines/provisioning.ts for the place programs run in, should understand the product.
  */
 import { not } from "xstate";
 import { entering } from "./connection-entering.ts";

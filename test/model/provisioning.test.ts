@@ -79,6 +79,7 @@ walk<LoginWorld>("provisioning", {
     ),
   },
   unreached: {
-    "provisioning.choosingBackend|always|4": "the configuration allows no other backend than these four",
+    "provisioning.choosingBackend|always|4":
+      "the configuration allows no other backend than these four: test/unit/machines/provisioning.test.ts",
   },
 });
