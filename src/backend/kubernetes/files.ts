@@ -11,7 +11,6 @@ import type { FileValue } from "../../metadata.ts";
 import { FileWriteFailed } from "./failures.ts";
 import { helperResult } from "./helper.ts";
 import { type Launched, launch, type ProgramHost } from "./launch.ts";
-import { encodeInput, endOfInput } from "./launcher.ts";
 
 /** Arguments: path, temporary path. `mv` where there is one. */
 const script = `umask 077
@@ -70,13 +69,12 @@ const writeFile = (host: ProgramHost, name: string, content: Buffer): Effect.Eff
   );
 
 const feed = (
-  { channels, input }: Launched,
+  { input }: Launched,
   content: Buffer,
   failed: (message: string) => FileWriteFailed,
 ): Effect.Effect<void, FileWriteFailed, Scope.Scope> =>
   Effect.callback<void, FileWriteFailed>((resume) => {
-    const end = endOfInput(input);
-    if (end === undefined && !channels.closesInput) {
+    if (!input.ends) {
       resume(
         Effect.fail(
           failed(
@@ -88,12 +86,8 @@ const feed = (
     }
     const done = (error?: Error | null): void =>
       resume(error ? Effect.fail(failed(`A file could not be sent: ${error.message}`)) : Effect.void);
-    const encoded = encodeInput(input, content);
-    channels.write(encoded, (error) => {
-      // Another session may need the file itself.
-      if (encoded !== content) encoded.fill(0);
+    input.write(content, (error) => {
       if (error) done(error);
-      else if (end !== undefined) channels.write(end, done);
-      else channels.endInput(done);
+      else input.end(done);
     });
   });

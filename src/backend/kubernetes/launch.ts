@@ -13,15 +13,8 @@ import { AgentPid } from "./agent.ts";
 import type { Channels, ChannelsEnd, OutputFilters } from "./channels.ts";
 import type { Cluster, ContainerAddress } from "./cluster.ts";
 import { ExitLost, ProgramNotStarted } from "./failures.ts";
-import {
-  Announcement,
-  Farewell,
-  type InputMode,
-  isNameable,
-  launchCommand,
-  launchOrders,
-  QUIT,
-} from "./launcher.ts";
+import { FramedInput, type ProgramInput, rawInput } from "./input.ts";
+import { Announcement, Asides, isNameable, launchCommand, launchOrders } from "./launcher.ts";
 
 /** A container as programs are started in it. */
 export interface ProgramHost {
@@ -60,7 +53,7 @@ export interface Launched {
   readonly channels: Channels;
   /** How the program ended; behind its last output. */
   readonly ended: Promise<ChannelsEnd>;
-  readonly input: InputMode;
+  readonly input: ProgramInput;
   /** Missing for a program of which nothing is known. */
   readonly handle: Handle | undefined;
 }
@@ -125,7 +118,7 @@ const shellLauncher = (host: ProgramHost, request: LaunchRequest): Launcher => {
   const { cluster, pod, imageId, logger } = host;
   const nonce = randomBytes(8).toString("hex");
   const announcement = new Announcement(nonce);
-  const farewell = new Farewell(nonce);
+  const asides = new Asides(nonce);
   return {
     command: launchCommand(
       nonce,
@@ -133,7 +126,7 @@ const shellLauncher = (host: ProgramHost, request: LaunchRequest): Launcher => {
       pod.disableAgent ? "" : pod.agentPath,
       command.words,
     ),
-    filters: terminal === undefined ? { stdout: announcement, stderr: farewell } : { stdout: announcement },
+    filters: terminal === undefined ? { stdout: announcement, stderr: asides } : { stdout: announcement },
     begin: (channels) =>
       Effect.gen(function* () {
         resize(channels, terminal);
@@ -149,8 +142,15 @@ const shellLauncher = (host: ProgramHost, request: LaunchRequest): Launcher => {
         if (started === undefined) return yield* whyNot(channels, request, announcement.unread);
         const { pid, group, agent, input } = started;
         if (!agent) noteMissingAgent(host);
-        const ended = input === "raw" ? channels.ended : endAfter(channels, farewell);
-        return { channels, ended, input, handle: { pid, group, agent, shell: true } };
+        const handle: Handle = { pid, group, agent, shell: true };
+        return input === "raw"
+          ? { channels, ended: channels.ended, input: rawInput(channels), handle }
+          : {
+              channels,
+              ended: endAfter(channels, asides),
+              input: new FramedInput(channels, asides),
+              handle,
+            };
       }),
     giveUp: ({ missing }) => {
       cluster.lacks.shell.add(imageId);
@@ -165,18 +165,17 @@ const shellLauncher = (host: ProgramHost, request: LaunchRequest): Launcher => {
 /** How long output may take that is behind the program's end: what it left running may hold it open for ever. */
 const LAST_OUTPUT_MILLIS = 3000;
 
-/** Leads framed input's script to its end. A status that the server loses is the one that the script told. */
-const endAfter = async (channels: Channels, farewell: Farewell): Promise<ChannelsEnd> => {
-  void farewell.said.then((status) => {
+/** The end of framed input's script. A status that the server loses is the one that the script told. */
+const endAfter = async (channels: Channels, asides: Asides): Promise<ChannelsEnd> => {
+  void asides.status.then((status) => {
     if (status === undefined) return;
-    channels.write(QUIT, () => undefined);
     const patience = setInterval(() => {
       if (!channels.isPaused) channels.close();
     }, LAST_OUTPUT_MILLIS);
     void channels.ended.then(() => clearInterval(patience));
   });
   const end = await channels.ended;
-  const status = await farewell.said;
+  const status = await asides.status;
   return end.kind !== "exited" && status !== undefined ? { kind: "exited", status } : end;
 };
 
@@ -213,7 +212,7 @@ const agentLauncher = (
         return {
           channels,
           ended: channels.ended,
-          input: "raw",
+          input: rawInput(channels),
           handle: { pid, group: 0, agent: true, shell: false },
         };
       }),
@@ -235,7 +234,7 @@ const bareLauncher = ({ terminal }: LaunchRequest, plain: readonly string[]): La
   begin: (channels) =>
     Effect.sync(() => {
       resize(channels, terminal);
-      return { channels, ended: channels.ended, input: "raw", handle: undefined };
+      return { channels, ended: channels.ended, input: rawInput(channels), handle: undefined };
     }),
   giveUp: () => undefined,
 });

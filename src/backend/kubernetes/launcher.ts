@@ -9,19 +9,23 @@
  * 3. It prints one line on standard output, `NONCE MODE PID GROUP AGENT`, and becomes the program. Only as a container's
  *    first process it stays its parent: the kernel protects process 1 from signals, and its group can't be signalled.
  *
- * Frames, mode `d` (the container has a `dd` that can): a line with a number of bytes, then that many bytes. Mode `p`
- * (nothing but the shell): lines `=text` with `\0ooo` escapes. `0` ends the program's input. A process beside the
- * program takes the frames apart into a pipe, which has an end.
+ * Frames are taken apart by a process beside the program into a pipe, which has an end. A frame is a line `=text` with
+ * `\0ooo` escapes, or, in a container whose `dd` can, a line with a number of bytes and that many bytes. Whether it can
+ * is looked for when the line `?` asks; `NONCE d` or `NONCE p` (nothing but the shell's `printf`) on standard error
+ * answers. A line `0` ends the input and is the last that is sent.
  *
  * With frames the program's end is announced, too: a line `NONCE STATUS` on standard error. No input is sent after it
- * but `q`, which the script waits for. API servers and kubelets that pass a WebSocket on drop the end of the output,
- * status included, when they fail to pass on input at the same moment.
+ * but the last line, which the script waits for. API servers and kubelets that pass a WebSocket on drop the end of the
+ * output, status included, when they fail to pass on input at the same moment.
  */
 
 import type { OutputFilter } from "./channels.ts";
 
-/** How the program's input goes over the wire: as it is, in frames for `dd`, or in lines for the shell's `printf`. */
-export type InputMode = "raw" | "dd" | "printf";
+/** How the program's input goes over the wire: as it is, or in frames. */
+export type InputMode = "raw" | "framed";
+
+/** Who takes frames apart that are longer than a line. */
+export type FrameReader = "dd" | "printf";
 
 /** What the script says about the program it is about to become. */
 export interface Started {
@@ -37,8 +41,8 @@ export interface Started {
 /**
  * Arguments: nonce, terminal settings (words for stty, each group ended by `;`: one that an old stty doesn't know
  * must not cost the others), path of the guest agent, then the program. Variables begin with two underscores and are
- * not exported. `set -f`: `^?` is a key and not a file name. `(exec …)`: otherwise some shells tell on the program's
- * standard error by which signal it ended.
+ * not exported. `set -f`: `^?` is a key and not a file name. `(… exec …)`: otherwise some shells tell on the program's
+ * standard error by which signal it ended. `/proc/self/stat` begins with the process ID; `$$` is that of the outer shell.
  */
 const SCRIPT = `set -f
 __n=$1 __s=$2 __a=$3 __b= __g=0 __h=0
@@ -61,29 +65,26 @@ echo "$__n r $$ $__g $__h"
 exec "$@"
 fi
 [ $$ = 1 ] && __g=0
-__c='echo "$1 $2 $$ $3 $4"; shift 4; exec "$@"'
 exec 3<&0 4>&2 2>/dev/null
 trap : HUP INT QUIT USR1 USR2 ALRM TERM
 if [ "$__m" = r ]; then
-(exec /bin/sh -c "$__c" sh "$__n" r $__g $__h "$@" 2>&4 3<&- 4>&-)
+(read -r __l __x </proc/self/stat || exit 126; echo "$__n r $__l $__g $__h"; exec "$@" 2>&4 3<&- 4>&-)
 exit
 fi
-__m=p
-[ "$(printf x | dd bs=1 count=1 iflag=fullblock)" = x ] && __m=d
 {
 trap '' HUP INT QUIT PIPE USR1 USR2 ALRM TERM
 while IFS= read -r __l; do
 case $__l in
-q) break;;
-0) exec >/dev/null;;
+0) break;;
+'?') __m=p; [ "$(printf x | dd bs=1 count=1 iflag=fullblock)" = x ] && __m=d; echo "$__n $__m" >&4;;
 =*) printf '%b' "\${__l#=}" || exec >/dev/null;;
 *) dd bs="$__l" count=1 iflag=fullblock || exec >/dev/null;;
 esac
 done
-} <&3 3<&- 4>&- | {
+} <&3 3<&- | {
 trap : HUP INT QUIT USR1 USR2 ALRM TERM
 exec 3<&-
-(exec /bin/sh -c "$__c" sh "$__n" $__m $__g $__h "$@" 2>&4 4>&-)
+(read -r __l __x </proc/self/stat || exit 126; echo "$__n f $__l $__g $__h"; exec "$@" 2>&4 4>&-)
 __l=$?
 exec <&-
 echo "$__n $__l" >&4
@@ -140,37 +141,31 @@ const escaped = (bytes: Uint8Array): string => {
   return text;
 };
 
+/** Asks the script whether the container's `dd` can take frames apart. */
+export const QUESTION = Buffer.from("?\n");
+
+/** The end of framed input. */
+export const END_OF_INPUT = Buffer.from("0\n");
+
 /** Largest frame for `dd`: it holds the whole frame in memory. */
 const FRAME_LENGTH = 1 << 18;
 
-/** Bytes per line for the shell's `printf`; each may become five characters. */
+/** Bytes in a line; each may become five characters. So much the shell reads sooner than a `dd` starts. */
 const PRINTF_LENGTH = 512;
 
-/** Writes input for a program in the way its script reads it. */
-export const encodeInput = (mode: InputMode, chunk: Buffer): Buffer => {
-  switch (mode) {
-    case "raw":
-      return chunk;
-    case "dd":
-      return Buffer.concat(
-        pieces(chunk, FRAME_LENGTH).flatMap((piece) => [Buffer.from(`${piece.length}\n`), piece]),
-      );
-    case "printf":
-      return Buffer.from(
+/** Whether a piece of input goes in one line, whatever the container has. */
+export const fitsLine = ({ length }: Uint8Array): boolean => length <= PRINTF_LENGTH;
+
+/** Input for a program in frames. */
+export const framed = (reader: FrameReader, chunk: Buffer): Buffer =>
+  reader === "dd"
+    ? Buffer.concat(pieces(chunk, FRAME_LENGTH).flatMap((piece) => [Buffer.from(`${piece.length}\n`), piece]))
+    : Buffer.from(
         pieces(chunk, PRINTF_LENGTH)
           .map((piece) => `=${escaped(piece)}\n`)
           .join(""),
         "latin1",
       );
-  }
-};
-
-/** What ends the program's input; undefined when bytes can't say it. */
-export const endOfInput = (mode: InputMode): Buffer | undefined =>
-  mode === "raw" ? undefined : Buffer.from("0\n");
-
-/** Said once to the script of framed input after it has told the program's end. */
-export const QUIT = Buffer.from("q\n");
 
 const pieces = (chunk: Buffer, length: number): Buffer[] =>
   Array.from({ length: Math.ceil(chunk.length / length) }, (_, index) =>
@@ -216,55 +211,75 @@ export class Announcement implements OutputFilter {
   }
 }
 
-const inputModes: Readonly<Record<string, InputMode>> = { r: "raw", d: "dd", p: "printf" };
-
 const read = (line: string): Started => {
   const [, mode = "", pid, group, agent] = line.trimEnd().split(" ");
-  return { input: inputModes[mode] ?? "raw", pid: Number(pid), group: Number(group), agent: agent === "1" };
+  const input = mode === "f" ? "framed" : "raw";
+  return { input, pid: Number(pid), group: Number(group), agent: agent === "1" };
 };
 
-/** Reads the line by which framed input's script tells the program's end, out of standard error. */
-export class Farewell implements OutputFilter {
+/** Reads what framed input's script says beside the program, out of standard error. */
+export class Asides implements OutputFilter {
+  /** Settles with the answer to the question, or undefined when the program or the output ended without it. */
+  readonly reader: Promise<FrameReader | undefined>;
   /** Settles with the exit status, or undefined when the output ended without it. */
-  readonly said: Promise<number | undefined>;
+  readonly status: Promise<number | undefined>;
   readonly #start: Buffer;
-  #resolve: (status: number | undefined) => void = () => undefined;
+  #answer: (reader: FrameReader | undefined) => void = () => undefined;
+  #farewell: (status: number | undefined) => void = () => undefined;
   #held: Buffer = Buffer.alloc(0);
   #isOver = false;
 
   constructor(nonce: string) {
     this.#start = Buffer.from(`${nonce} `);
-    this.said = new Promise((resolve) => {
-      this.#resolve = resolve;
+    this.reader = new Promise((resolve) => {
+      this.#answer = resolve;
+    });
+    this.status = new Promise((resolve) => {
+      this.#farewell = resolve;
     });
   }
 
   take(bytes: Buffer): Buffer {
     if (this.#isOver) return bytes;
-    const all = this.#held.length === 0 ? bytes : Buffer.concat([this.#held, bytes]);
-    const start = all.indexOf(this.#start);
-    const end = start < 0 ? -1 : all.indexOf("\n", start);
-    if (end >= 0) {
-      this.#isOver = true;
-      this.#held = Buffer.alloc(0);
-      this.#resolve(Number(all.toString("latin1", start + this.#start.length, end)));
-      // What the program left running may go on writing.
-      return Buffer.concat([all.subarray(0, start), all.subarray(end + 1)]);
+    let rest = this.#held.length === 0 ? bytes : Buffer.concat([this.#held, bytes]);
+    const outputs: Buffer[] = [];
+    for (;;) {
+      const start = rest.indexOf(this.#start);
+      const end = start < 0 ? -1 : rest.indexOf("\n", start);
+      if (end < 0) break;
+      outputs.push(rest.subarray(0, start));
+      this.#hear(rest.toString("latin1", start + this.#start.length, end));
+      rest = rest.subarray(end + 1);
     }
-    const keep = start >= 0 ? all.length - start : this.#overlap(all);
-    this.#held = all.subarray(all.length - keep);
-    return all.subarray(0, all.length - keep);
+    // What the program left running may go on writing.
+    const keep = this.#isOver ? 0 : this.#unfinished(rest);
+    this.#held = rest.subarray(rest.length - keep);
+    outputs.push(rest.subarray(0, rest.length - keep));
+    return outputs.length === 1 ? (outputs[0] as Buffer) : Buffer.concat(outputs);
   }
 
   end(): Buffer {
-    this.#resolve(undefined);
+    this.#answer(undefined);
+    this.#farewell(undefined);
     return this.#held;
   }
 
-  /** How many of the last bytes may be the beginning of the line. */
-  #overlap(all: Buffer): number {
-    for (let length = Math.min(this.#start.length - 1, all.length); length > 0; length--) {
-      if (all.subarray(all.length - length).equals(this.#start.subarray(0, length))) return length;
+  #hear(word: string): void {
+    if (word === "d") this.#answer("dd");
+    else if (word === "p") this.#answer("printf");
+    else {
+      this.#isOver = true;
+      this.#answer(undefined);
+      this.#farewell(Number(word));
+    }
+  }
+
+  /** How many of the last bytes may be the beginning of a line of the script's. */
+  #unfinished(rest: Buffer): number {
+    const start = rest.indexOf(this.#start);
+    if (start >= 0) return rest.length - start;
+    for (let length = Math.min(this.#start.length - 1, rest.length); length > 0; length--) {
+      if (rest.subarray(rest.length - length).equals(this.#start.subarray(0, length))) return length;
     }
     return 0;
   }

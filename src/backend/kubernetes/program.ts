@@ -8,8 +8,8 @@ import type { ProgramRequest, RunningProgram } from "../backend.ts";
 import type { Channels } from "./channels.ts";
 import { endingOf, type Whereabouts } from "./ending.ts";
 import { ResizeFailed, SignalAfterExit, SubsystemNotSupported } from "./failures.ts";
+import type { ProgramInput } from "./input.ts";
 import { type Command, type Handle, type Launched, launch, type ProgramHost } from "./launch.ts";
-import { encodeInput, endOfInput, type InputMode } from "./launcher.ts";
 import { sendEnd, sendSignal } from "./signals.ts";
 
 /** A pod's container, as sessions start programs in it. */
@@ -65,7 +65,7 @@ export const runningProgram = (
       hasEnded || handle === undefined ? Effect.void : hangUp(host, channels, handle),
     );
     const ending = yield* Effect.forkScoped(endingOf(delivered));
-    const stdin = inputStream(channels, input, () => {
+    const stdin = inputStream(input, () => {
       if (terminal !== undefined) return;
       host.logger.notice(
         "KUBERNETES_STDIN_NOT_CLOSED",
@@ -142,26 +142,17 @@ const resize = (
 const INPUT_PIECE_BYTES = 256 * 1024;
 
 /** `cannotEnd` is called when the end of the input can't be passed on. */
-const inputStream = (channels: Channels, mode: InputMode, cannotEnd: () => void): Writable => {
-  // A program that has ended reads no more: what is still sent to it is dropped.
-  const send = (bytes: Buffer, done: () => void): void => channels.write(bytes, () => done());
-  return new Writable({
+const inputStream = (input: ProgramInput, cannotEnd: () => void): Writable =>
+  new Writable({
     highWaterMark: INPUT_PIECE_BYTES,
-    writev: (chunks, done) => {
-      const bytes = Buffer.concat(chunks.map(({ chunk }) => chunk as Buffer));
-      send(encodeInput(mode, bytes), done);
-    },
+    // A program that has ended reads no more: what is still sent to it is dropped.
+    writev: (chunks, done) =>
+      input.write(Buffer.concat(chunks.map(({ chunk }) => chunk as Buffer)), () => done()),
     final: (done) => {
-      const end = endOfInput(mode);
-      if (end !== undefined) send(end, done);
-      else if (channels.closesInput) channels.endInput(() => done());
-      else {
-        cannotEnd();
-        done();
-      }
+      if (!input.ends) cannotEnd();
+      input.end(() => done());
     },
   });
-};
 
 /** A path and words that a shell would leave as they are. */
 const PLAIN_COMMAND = /^\.{0,2}\/[\w@%+=:,./-]*(?: +[\w@%+=:,./-]+)*$/;

@@ -5,15 +5,13 @@ import { once } from "node:events";
 import { PassThrough, type Readable, type Writable } from "node:stream";
 import { buffer, text } from "node:stream/consumers";
 import { describe, expect, it } from "vitest";
+import { FramedInput } from "../../../../src/backend/kubernetes/input.ts";
 import {
   Announcement,
-  encodeInput,
-  endOfInput,
-  Farewell,
-  type InputMode,
+  Asides,
+  type FrameReader,
   launchCommand,
   launchOrders,
-  QUIT,
   type Started,
 } from "../../../../src/backend/kubernetes/launcher.ts";
 import { KILL } from "../../../../src/backend/kubernetes/signals.ts";
@@ -31,6 +29,8 @@ const nonce = "0123456789abcdef";
 interface Launched {
   readonly child: ChildProcessByStdio<Writable, Readable, Readable>;
   readonly started: Started;
+  readonly asides: Asides;
+  readonly input: FramedInput;
   readonly output: Readable;
   readonly errors: Promise<Buffer>;
   readonly exit: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
@@ -55,11 +55,14 @@ const launch = async (
   });
   child.stdin.on("error", () => undefined);
   child.stdin.write(launchOrders(options.environment ?? {}, options.framed ?? false));
-  const farewell = new Farewell(nonce);
+  const asides = new Asides(nonce);
+  const input = new FramedInput(
+    { write: (bytes, done) => void child.stdin.write(bytes, (error) => done(error ?? undefined)) },
+    asides,
+  );
   const errorOutput = new PassThrough();
-  child.stderr.on("data", (bytes: Buffer) => errorOutput.write(farewell.take(bytes)));
-  child.stderr.on("end", () => errorOutput.end(farewell.end()));
-  void farewell.said.then((status) => status === undefined || child.stdin.write(QUIT));
+  child.stderr.on("data", (bytes: Buffer) => errorOutput.write(asides.take(bytes)));
+  child.stderr.on("end", () => errorOutput.end(asides.end()));
   const errors = buffer(errorOutput);
   const exit = once(child, "exit").then(([code, signal]) => ({ code, signal }));
   const announcement = new Announcement(nonce);
@@ -68,15 +71,31 @@ const launch = async (
   child.stdout.on("end", () => output.end(announcement.end()));
   const started = await announcement.made;
   if (started === undefined) throw new Error(`no announcement: ${await errors}`);
-  return { child, started, output, errors, exit };
+  return { child, started, asides, input, output, errors, exit };
 };
 
-const feed = (launched: Launched, mode: InputMode, input: Buffer): void => {
-  launched.child.stdin.write(encodeInput(mode, input));
-  const end = endOfInput(mode);
-  if (end === undefined) launched.child.stdin.end();
-  else launched.child.stdin.write(end);
+const written = (launched: Launched, input: Buffer) =>
+  new Promise((resolve) => launched.input.write(input, resolve));
+
+const feed = async (launched: Launched, input: Buffer): Promise<void> => {
+  await written(launched, input);
+  await new Promise((resolve) => launched.input.end(resolve));
 };
+
+it.each([1, 7, 100])(
+  "reads what the script says beside the program in pieces of %i bytes",
+  async (length) => {
+    const asides = new Asides(nonce);
+    const said = Buffer.from(`before${nonce} d\n${nonce.slice(0, 9)} between\n${nonce} 4\nafter`);
+    const rest: Buffer[] = [];
+    for (let at = 0; at < said.length; at += length) rest.push(asides.take(said.subarray(at, at + length)));
+    expect(await asides.reader).toBe("dd");
+    expect(await asides.status).toBe(4);
+    expect(Buffer.concat([...rest, asides.end()]).toString()).toBe(
+      `before${nonce.slice(0, 9)} between\nafter`,
+    );
+  },
+);
 
 describe.each(Object.keys(shells) as Shell[])("in %s", (shell) => {
   it("gives the program its environment, whatever is in it", async () => {
@@ -126,37 +145,51 @@ describe.each(Object.keys(shells) as Shell[])("in %s", (shell) => {
     }
   });
 
-  const framings: ReadonlyArray<{ mode: InputMode; path: string; length: number }> = [
-    { mode: "dd", path: process.env.PATH ?? "", length: 3_000_000 },
+  const framings: ReadonlyArray<{ reader: FrameReader; path: string; length: number }> = [
+    { reader: "dd", path: process.env.PATH ?? "", length: 3_000_000 },
     // busybox brings its own dd wherever PATH points.
-    { mode: shell === "busybox" ? "dd" : "printf", path: "/nowhere", length: 20_000 },
+    { reader: shell === "busybox" ? "dd" : "printf", path: "/nowhere", length: 20_000 },
   ];
 
-  it.each(framings)("ends framed input with $mode, byte by byte", async ({ mode, path, length }) => {
+  it.each(framings)("ends framed input with $reader, byte by byte", async ({ reader, path, length }) => {
     const input = randomBytes(length);
     const launched = await launch(shell, ["/bin/cat"], { framed: true, path });
-    expect(launched.started.input).toBe(mode);
-    feed(launched, mode, input);
+    expect(launched.started.input).toBe("framed");
+    await feed(launched, input);
+    expect(await launched.asides.reader).toBe(reader);
     expect((await buffer(launched.output)).equals(input)).toBe(true);
     expect(await launched.exit).toEqual({ code: 0, signal: null });
   });
 
-  it.each(framings)("hands on framed input at once with $mode", async ({ mode, path }) => {
+  it("hands on input that fits a line without looking for dd, and before what needs one", async () => {
+    const every = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
+    const long = randomBytes(100_000);
+    const launched = await launch(shell, ["/bin/cat"], { framed: true });
+    await written(launched, every);
+    expect(await once(launched.output, "data")).toEqual([every]);
+    const rest = buffer(launched.output);
+    await written(launched, long);
+    await feed(launched, every);
+    expect((await rest).equals(Buffer.concat([long, every]))).toBe(true);
+    expect(await launched.exit).toEqual({ code: 0, signal: null });
+  });
+
+  it.each(framings)("hands on framed input at once with $reader", async ({ path }) => {
     const launched = await launch(shell, ["/bin/sh", "-c", "read -r line; echo $line; exit 3"], {
       framed: true,
       path,
     });
-    launched.child.stdin.write(encodeInput(mode, Buffer.from("hello\n")));
+    await written(launched, Buffer.from("hello\n"));
     expect((await buffer(launched.output)).toString()).toBe("hello\n");
     expect((await launched.exit).code).toBe(3);
   });
 
-  it.each(framings)("lets a program stop reading with $mode", async ({ mode, path }) => {
+  it.each(framings)("lets a program stop reading with $reader", async ({ path }) => {
     const launched = await launch(shell, ["/bin/sh", "-c", "exec <&-; echo closed; /bin/sleep 0.1; exit 5"], {
       framed: true,
       path,
     });
-    feed(launched, mode, Buffer.alloc(200_000, "x"));
+    await feed(launched, Buffer.alloc(200_000, "x"));
     expect((await buffer(launched.output)).toString()).toBe("closed\n");
     expect((await launched.exit).code).toBe(5);
     expect((await launched.errors).toString()).toBe("");
