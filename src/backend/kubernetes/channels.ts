@@ -46,7 +46,10 @@ export interface ChannelsRequest {
   readonly path: string;
   readonly call: ApiCall;
   readonly timeoutMillis: number;
-  /** Asked when the server stopped answering pings, which may only mean that it waits for a program to read. */
+  /**
+   * Asked when the server stopped answering pings, which may only mean that it waits for a program to read, and when
+   * the connection has broken off, which may only mean that the pod's node is gone.
+   */
   readonly isServerAlive: () => Promise<boolean>;
   readonly filters?: OutputFilters | undefined;
 }
@@ -110,6 +113,7 @@ export class Channels {
   readonly #pings: NodeJS.Timeout;
   #heardAt = performance.now();
   #isAsking = false;
+  #isOurs = false;
   #status = "";
   #end: ChannelsEnd = {
     kind: "lost",
@@ -135,7 +139,7 @@ export class Channels {
         this.#deliver(this.stderr, this.#filters.stderr?.end() ?? Buffer.alloc(0));
         this.stdout.push(null);
         this.stderr.push(null);
-        resolve(endOf(this.#status) ?? this.#end);
+        resolve(endOf(this.#status) ?? this.#unsaid());
       });
     });
   }
@@ -167,6 +171,7 @@ export class Channels {
 
   close(): void {
     clearInterval(this.#pings);
+    this.#isOurs = true;
     this.#socket.terminate();
   }
 
@@ -221,11 +226,19 @@ export class Channels {
     void this.#isServerAlive().then((alive) => {
       this.#isAsking = false;
       if (alive || this.#socket.isPaused) return;
-      this.#end = { kind: "silent", message: "The server does not answer any more" };
+      this.#end = SILENT;
       this.#socket.terminate();
     });
   }
+
+  /** The end of a connection on which nobody said how the program ended. */
+  async #unsaid(): Promise<ChannelsEnd> {
+    if (this.#isOurs || this.#end.kind === "silent" || (await this.#isServerAlive())) return this.#end;
+    return SILENT;
+  }
 }
+
+const SILENT: ChannelsEnd = { kind: "silent", message: "The server does not answer any more" };
 
 /** Reads the Status object that ends an exec; undefined when there is none. */
 const endOf = (text: string): ChannelsEnd | undefined => {

@@ -302,6 +302,15 @@ describe("a program that runs", () => {
     expect(await endOf(other)).toMatchObject({ stdout: "fine", exit: 0 });
   });
 
+  it("fails without asking about its pod when the API server is gone", async () => {
+    const { api, program } = await started();
+    await api.close();
+    expect(await Effect.runPromise(Effect.flip(program.exit))).toMatchObject({
+      code: "KUBERNETES_EXIT_CODE_FAILED",
+      details: { answer: "The server does not answer any more" },
+    });
+  });
+
   it("fails within 10 s when the API server falls silent", async () => {
     let silent = false;
     const { api, program } = await started({ meddle: () => (silent ? "hang" : undefined) });
