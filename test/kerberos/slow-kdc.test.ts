@@ -1,12 +1,11 @@
 /** What becomes of logins, and of those who are in, while the KDC is slow or says nothing. */
-import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { must, start, transcriptOf } from "../support/command.ts";
 import type { Daemon } from "../support/daemon.ts";
 import { GssapiClient, KERBEROS } from "../support/gssapi-client.ts";
 import { type GssapiInitiator, gssapiInitiator } from "../support/gssapi-initiator.ts";
-import { type Kdc, PARTNER, REALM, startKdc } from "../support/kdc.ts";
+import { type Kdc, PARTNER, startKdc } from "../support/kdc.ts";
 import { generateKey } from "../support/keys.ts";
 import { projectRoot } from "../support/root.ts";
 import { type SlowKdc, slowKdc } from "../support/slow-kdc.ts";
@@ -28,34 +27,23 @@ describe("with a slow KDC", () => {
   /** A file with the private key by which the typist logs in, for that asks no KDC. */
   let typistKey: string;
 
-  /** The same KDC for somebody who finds it at another port. */
-  const configurationWith = async (folder: string, { port }: SlowKdc): Promise<string> => {
-    const file = `${folder}/krb5-${port}.conf`;
-    const text = await readFile(kdc.configPath, "utf8");
-    await writeFile(file, text.replace(`127.0.0.1:${kdc.ports[REALM]}`, `127.0.0.1:${port}`));
-    return file;
-  };
-
   beforeAll(async () => {
     kdc = await startKdc({ users: { user1: PASSWORD, [`user1@${PARTNER}`]: PASSWORD } });
-    late = await slowKdc(kdc.ports[REALM], KDC_DELAY_MILLIS);
-    silent = await slowKdc(kdc.ports[REALM], Number.POSITIVE_INFINITY);
+    late = await slowKdc(kdc, KDC_DELAY_MILLIS);
+    silent = await slowKdc(kdc, Number.POSITIVE_INFINITY);
     const folder = await fileTemporaryDirectory();
     typistKey = join(folder, "key");
     const { publicKey } = await generateKey(folder, "key");
-    const auth = async (slow: SlowKdc) => ({
-      ...kerberosAuth(
-        { keytab: kdc.keytab, configPath: await configurationWith(folder, slow) },
-        { credentialCachePath: `${folder}/user1/krb5cc` },
-      ),
+    const auth = ({ configPath }: SlowKdc) => ({
+      ...kerberosAuth({ keytab: kdc.keytab, configPath }, { credentialCachePath: `${folder}/user1/krb5cc` }),
       publicKey: { method: "users" },
       users: [{ name: "typist", authorizedKeys: [publicKey] }],
     });
     // What a sandbox takes to be furnished is not what is measured.
-    daemon = await kerberosDaemon(await auth(late), {
+    daemon = await kerberosDaemon(auth(late), {
       process: { isolation: "none", home: `${folder}/%u` },
     });
-    patient = await kerberosDaemon(await auth(silent));
+    patient = await kerberosDaemon(auth(silent));
     // This takes a while: it goes on behind the other tests.
     patience = ssh(patient, { username: "user1", password: PASSWORD }, "echo never");
   });

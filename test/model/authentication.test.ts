@@ -1,10 +1,12 @@
 /** Walks machines/authentication.ts: a client that does what it is told, webhooks, a real OpenID Connect provider and a real KDC. */
 import { afterAll, beforeAll, expect } from "vitest";
+import type { AnyMachineSnapshot } from "xstate";
 import { authenticationMachine } from "../../machines/authentication.ts";
 import type { AuthenticationContext } from "../../machines/authentication-facts.ts";
-import type { Credential } from "../../machines/facts.ts";
+import type { PublicKeyCredential } from "../../machines/facts.ts";
 import { Message, message, Reader, string } from "../../src/ssh/wire.ts";
 import { linkIn, userCodeIn } from "../support/browser-login.ts";
+import type { Configuration } from "../support/daemon.ts";
 import { gssapiInitiator } from "../support/gssapi-initiator.ts";
 import { type Kdc, startKdc, type Tickets } from "../support/kdc.ts";
 import { type LoginWorld, loginWorld } from "../support/model/login.ts";
@@ -18,20 +20,27 @@ import {
   type OidcProvider,
   startOidcProvider,
 } from "../support/oidc-provider.ts";
+import { type SlowKdc, slowKdc } from "../support/slow-kdc.ts";
 import { answer } from "../support/webhook-server.ts";
 import { ed25519Key, PASSWORD, signedRequest, type UserKey, WireClient } from "../support/wire-client.ts";
 
 /** Kerberos V5 (RFC 1964 section 1), as DER. */
 const KERBEROS = Buffer.from("06092a864886f712010202", "hex");
 const ATTEMPTS = 6;
+/** Long enough to come to what a login is to be out of time in. */
+const GRACE = "8s";
 const METHODS = ["publickey", "keyboard-interactive", "password", "gssapi-with-mic"];
 
 interface AuthenticationWorld extends LoginWorld {
   readonly key: UserKey;
   client: WireClient;
+  /** The first signature is to be wrong. */
   spoilsSignatures: boolean;
   /** The login may not take long, and webhooks do not answer. */
   isImpatient: boolean;
+  /** Passwords are checked by a KDC that says nothing. */
+  isKdcSilent: boolean;
+  questionsBefore: number;
   /** Whether the daemon wants the user name to be the proven one. */
   isStrict: boolean;
 }
@@ -39,10 +48,12 @@ interface AuthenticationWorld extends LoginWorld {
 let portal: Portal;
 let provider: OidcProvider;
 let kdc: Kdc;
+let silent: SlowKdc;
 let tickets: Tickets;
 let shared: ObservedDaemon;
 let impatient: ObservedDaemon;
 let strict: ObservedDaemon;
+let unheard: ObservedDaemon;
 
 beforeAll(async () => {
   portal = await openPortal();
@@ -50,18 +61,31 @@ beforeAll(async () => {
   provider.amend("/device/auth", { interval: 0.2 });
   kdc = await startKdc({ users: { jane: "secret" } });
   tickets = await kdc.kinit("jane");
+  silent = await slowKdc(kdc, Number.POSITIVE_INFINITY);
   shared = await start();
-  impatient = await start({ loginGraceTime: "8s" });
+  impatient = await start({ loginGraceTime: GRACE });
   strict = await start({ enforceUsername: true });
+  unheard = await start({
+    loginGraceTime: GRACE,
+    password: {
+      method: "kerberos",
+      kerberos: { keytab: kdc.keytab, configPath: silent.configPath },
+    },
+  });
 });
 afterAll(async () => {
-  for (const daemon of [strict, impatient, shared]) await daemon[Symbol.asyncDispose]();
+  for (const daemon of [unheard, strict, impatient, shared]) await daemon[Symbol.asyncDispose]();
+  await silent[Symbol.asyncDispose]();
   await kdc[Symbol.asyncDispose]();
   await provider[Symbol.asyncDispose]();
   await portal[Symbol.asyncDispose]();
 });
 
-const start = ({ loginGraceTime = "60s", enforceUsername = false } = {}): Promise<ObservedDaemon> => {
+const start = ({
+  loginGraceTime = "60s",
+  enforceUsername = false,
+  password = askingPortal(portal).auth.password as Configuration,
+} = {}): Promise<ObservedDaemon> => {
   const { auth, ...sections } = askingPortal(portal);
   return startObserved({
     config: {
@@ -69,6 +93,7 @@ const start = ({ loginGraceTime = "60s", enforceUsername = false } = {}): Promis
       ssh: { loginGraceTime },
       auth: {
         ...auth,
+        password,
         keyboardInteractive: {
           method: "oauth2",
           oauth2: {
@@ -88,7 +113,12 @@ const start = ({ loginGraceTime = "60s", enforceUsername = false } = {}): Promis
   });
 };
 
-const requested = (method: string, credential?: Partial<Credential>) => ({
+/** In the model, what a KDC is asked about says so. */
+interface ModelCredential extends Partial<PublicKeyCredential> {
+  readonly isForKdc?: true;
+}
+
+const requested = (method: string, credential?: Omit<ModelCredential, "method">) => ({
   type: "authentication.requested",
   username: "walker",
   method,
@@ -144,12 +174,23 @@ const asks =
   ({ username }: AuthenticationWorld) =>
     expect.poll(() => portal.asked(username), { timeout: 20_000 }).toContain(path);
 
+const attemptOf = ({ context }: AnyMachineSnapshot) => (context as AuthenticationContext).attempt;
+const asksKdc = (snapshot: AnyMachineSnapshot): boolean =>
+  snapshot.matches("askingKerberos") && attemptOf(snapshot)?.credential.method === "password";
+const hasTicket = (snapshot: AnyMachineSnapshot): boolean => !asksKdc(snapshot);
+
 walk<AuthenticationWorld>("authentication", {
   input: {
     connectionId: "",
     methods: METHODS,
     kerberosMethods: ["gssapi-with-mic"],
     attemptLimit: ATTEMPTS,
+  },
+  provide: {
+    guards: {
+      isForKerberos: (_: unknown, { method, credential }: ReturnType<typeof requested>) =>
+        method === "gssapi-with-mic" || credential?.isForKdc === true,
+    },
   },
   key: ({ failures, attempt, acceptableKeys, identity, refusal }: AuthenticationContext) => [
     failures,
@@ -191,10 +232,12 @@ walk<AuthenticationWorld>("authentication", {
     },
     "a key with a signature": {
       event: requested("publickey", { fingerprint: "key", signed: true }),
-      cause: ({ client, username, key, spoilsSignatures }) => {
+      cause: (world) => {
+        const { client, username, key } = world;
         const request = signedRequest(client.sessionId, username, key);
         const last = request.length - 1;
-        if (spoilsSignatures) request[last] = (request[last] ?? 0) ^ 1;
+        if (world.spoilsSignatures) request[last] = (request[last] ?? 0) ^ 1;
+        world.spoilsSignatures = false;
         client.sendRaw(request);
       },
     },
@@ -208,15 +251,31 @@ walk<AuthenticationWorld>("authentication", {
     "the signature is right": { event: done(authenticationMachine, "authentication.verifyingSignature") },
     "the signature is wrong": {
       event: fails(authenticationMachine, "authentication.verifyingSignature"),
+      // The first one is.
+      when: ({ context }) => context.failures === 0,
       arrange: (world) => {
         world.spoilsSignatures = true;
       },
+    },
+    "a password that the KDC is asked about": {
+      event: requested("password", { isForKdc: true }),
+      when: ({ context }) => context.failures === 0,
+      arrange: (world) => {
+        world.isKdcSilent = true;
+        world.questionsBefore = silent.asked();
+      },
+      cause: (world) => ask(world, "password", false, PASSWORD),
+    },
+    "the time is over, and the KDC has said nothing": {
+      event: { type: "grace.expired", refusal: REFUSAL },
+      when: asksKdc,
     },
     "the time for the login is over": {
       event: { type: "grace.expired", refusal: REFUSAL },
       // The first thing that happens: a login that has gone on for a while may be out of time anywhere.
       when: ({ context, ...snapshot }) =>
         context.failures === 0 &&
+        Object.keys(context.acceptableKeys).length === 0 &&
         ["awaitingRequest", "checkingPassword", "askingForKey"].includes(snapshot.value),
       arrange: (world) => {
         world.isImpatient = true;
@@ -245,6 +304,7 @@ walk<AuthenticationWorld>("authentication", {
     },
     "the ticket is right": {
       event: done(authenticationMachine, "authentication.askingKerberos", { kind: "granted", identity: {} }),
+      when: hasTicket,
       cause: provideTicket,
     },
     "the ticket is right, and another user's": {
@@ -253,6 +313,7 @@ walk<AuthenticationWorld>("authentication", {
         identity: {},
         refusal: { ...REFUSAL, userMessage: "Use your own name." },
       }),
+      when: hasTicket,
       arrange: (world) => {
         world.isStrict = true;
       },
@@ -264,6 +325,7 @@ walk<AuthenticationWorld>("authentication", {
         kind: "refused",
         refusal: { ...REFUSAL, userMessage: "Try again." },
       }),
+      when: hasTicket,
       cause: async ({ client }) => {
         await client.next(Message.USERAUTH_GSSAPI_RESPONSE);
         client.send(Message.USERAUTH_GSSAPI_ERRTOK, "");
@@ -271,12 +333,17 @@ walk<AuthenticationWorld>("authentication", {
     },
     "the client begins another attempt": {
       event: { type: "authentication.abandoned" },
+      when: hasTicket,
       cause: async (world) => {
         await world.client.next(Message.USERAUTH_INFO_REQUEST, Message.USERAUTH_GSSAPI_RESPONSE);
         ask(world, "none");
       },
     },
   },
+  besides: () => ({
+    "authentication.awaitingRequest|authentication.requested|0":
+      "who begins another attempt begins it with the question for the methods",
+  }),
   world: async () =>
     Object.assign(loginWorld(portal), {
       key: ed25519Key(),
@@ -284,9 +351,14 @@ walk<AuthenticationWorld>("authentication", {
       client: undefined as unknown as WireClient,
       spoilsSignatures: false,
       isImpatient: false,
+      isKdcSilent: false,
+      questionsBefore: 0,
       isStrict: false,
     }),
-  daemon: async ({ isImpatient, isStrict }) => (isImpatient ? impatient : isStrict ? strict : shared),
+  daemon: async ({ isImpatient, isKdcSilent, isStrict }) => {
+    if (isKdcSilent) return unheard;
+    return isImpatient ? impatient : isStrict ? strict : shared;
+  },
   begin: async (world, daemon) => {
     world.client = await WireClient.connect(daemon);
     await world.client.beginAuthentication();
@@ -301,20 +373,23 @@ walk<AuthenticationWorld>("authentication", {
     "authentication.askingForKey": asks("/pubkey"),
     "authentication.verifyingSignature": asks("/pubkey"),
     "authentication.askingPerson": (world) => received(world).toContain(Message.USERAUTH_INFO_REQUEST),
-    "authentication.askingKerberos": (world) => received(world).toContain(Message.USERAUTH_GSSAPI_RESPONSE),
+    "authentication.askingKerberos": async (world) => {
+      if (!world.isKdcSilent) await received(world).toContain(Message.USERAUTH_GSSAPI_RESPONSE);
+      else
+        await expect.poll(() => silent.asked(), { timeout: 20_000 }).toBeGreaterThan(world.questionsBefore);
+    },
     "authentication.awaitingVerdict": asks("/authz"),
     "authentication.awaitingReport": asks("/authz"),
     "authentication.granted": (world) => received(world).toContain(Message.USERAUTH_SUCCESS),
-    "authentication.refused": async ({ client, isImpatient, username }) => {
+    "authentication.refused": async ({ client, isImpatient, isKdcSilent, username }, { log }) => {
       const { text } = await client.disconnection();
-      if (!isImpatient) expect(text).toContain("Too many failed attempts to log in.");
+      if (isKdcSilent) {
+        expect(text).toContain("Your login can't be checked");
+        await log.any("KRB_BACKEND_TIMEOUT", { username });
+      } else if (!isImpatient) expect(text).toContain("Too many failed attempts to log in.");
       // Nobody took too long but who was asked.
       else if (portal.asked(username).length > 0) expect(text).toContain("Your login can't be checked");
       else expect(text).toContain("Logging in took too long.");
     },
-  },
-  unreached: {
-    "authentication.askingKerberos|grace.expired|0":
-      "passwords are a webhook's here, and a ticket is the client's to send: test/unit/machines/login-grace.test.ts has a KDC",
   },
 });

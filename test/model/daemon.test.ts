@@ -22,8 +22,8 @@ import {
   startOidcProvider,
 } from "../support/oidc-provider.ts";
 import { freePort } from "../support/ports.ts";
-import { directory } from "../support/resources.ts";
-import { closeListener, everything, rawSocket } from "../support/sockets.ts";
+import { directory, eventually } from "../support/resources.ts";
+import { closeListener, everything, listenersOf, rawSocket } from "../support/sockets.ts";
 import { WireClient } from "../support/wire-client.ts";
 
 interface DaemonWorld extends AsyncDisposable {
@@ -123,6 +123,11 @@ const isTold = async (world: DaemonWorld): Promise<void> => {
 };
 
 const leave = (world: DaemonWorld): void => void clientOf(world).socket.destroy();
+
+const portOf = (service: Configuration | undefined): number => {
+  const { listen } = service as { listen: string };
+  return Number(listen.slice(listen.lastIndexOf(":") + 1));
+};
 
 const isHealthy = async ({ sections }: DaemonWorld): Promise<number> =>
   (await fetch(`http://${sections.health?.listen}/`)).status;
@@ -231,9 +236,9 @@ walk<DaemonWorld>("daemon", {
       when: isServing,
       arrange: certifyInspector,
       cause: async (world, { log }) => {
-        const { listen, key } = world.sections.inspect as { listen: string; key: string };
-        await rm(key);
-        await closeListener(Number(listen.slice(listen.lastIndexOf(":") + 1)));
+        const { inspect } = world.sections;
+        await rm((inspect as { key: string }).key);
+        await closeListener(portOf(inspect));
         world.lack = "CORE_CONFIG_ERROR";
         await log.any(world.lack, ({ level }) => level === "error");
         expect(await isHealthy(world)).toBe(503);
@@ -241,6 +246,10 @@ walk<DaemonWorld>("daemon", {
       },
     },
   },
+  besides: () => ({
+    "daemon|service.running|0":
+      "which service can be reached first, and when one can be reached again, is open",
+  }),
   world: async () => {
     const owned: AsyncDisposable[] = [];
     return {
@@ -280,9 +289,25 @@ walk<DaemonWorld>("daemon", {
     return daemon;
   },
   looks: {
-    "daemon.starting": (_, { pid }) => expect(process.kill(pid, 0)).toBe(true),
-    "daemon.running": async (world) => expect(await isHealthy(world)).toBe(200),
-    "daemon.draining": (_, { log }) => log.any("SERVICE_POOL_STOPPING"),
+    "daemon.starting": async ({ dns, sections }, { log }) => {
+      await log.any("SERVICE_POOL_STARTING");
+      for (const service of ["ssh", "health", "inspect"]) await log.any("SERVICE_STARTING", { service });
+      if (dns === undefined) return;
+      // As long as a name server is silent, health is nowhere to be reached, and not all services run.
+      expect(await listenersOf(portOf(sections.health))).toEqual([]);
+      expect(log.all("SERVICE_POOL_RUNNING")).toEqual([]);
+    },
+    "daemon.running": async (world, { log }) => {
+      await log.any("SERVICE_POOL_RUNNING");
+      expect(await isHealthy(world)).toBe(200);
+    },
+    "daemon.draining": async ({ sections }, daemon) => {
+      const { pid, port, log } = daemon;
+      await log.any("SERVICE_POOL_STOPPING");
+      // Nobody else gets in, and whoever looks still can.
+      await eventually(async () => (await listenersOf(port)).length === 0, "ssh listens no more");
+      expect(await listenersOf(portOf(sections.inspect))).toEqual([pid]);
+    },
     "daemon.closing": isTold,
     "daemon.failing": isTold,
     "daemon.stopped": async ({ dns }, { ending }) => {

@@ -10,6 +10,8 @@ const polled = (output: unknown) => done(deviceFlowMachine, "deviceFlow.pending.
 const tokenError = (error: string) => (world: BrowserWorld) =>
   world.provider.change("/token", async () => json({ error }, 400));
 
+const ASKS_AGAIN = "until the user has done something, the provider is asked again and again";
+
 walk<BrowserWorld>("device-flow", {
   input: { login, provider: providerWith() },
   causes: {
@@ -55,6 +57,10 @@ walk<BrowserWorld>("device-flow", {
       arrange: ({ provider }) => provider.amend("/device/auth", { interval: 0.2, expires_in: 2 }),
     },
   },
+  besides: () => ({
+    "deviceFlow.pending.waiting|xstate.after.interval.deviceFlow.pending.waiting|0": ASKS_AGAIN,
+    "deviceFlow.pending.polling|xstate.done.actor.0.deviceFlow.pending.polling|3": ASKS_AGAIN,
+  }),
   world: browserWorld,
   daemon: (world) => world.startDaemon(),
   begin: (world, daemon) => world.logIn(daemon),

@@ -7,7 +7,7 @@ import { type ServiceContext, serviceMachine } from "../../machines/service.ts";
 import { type ObservedDaemon, startObserved } from "../support/model/observed.ts";
 import { after, REFUSAL, walk } from "../support/model/walk.ts";
 import { freePort } from "../support/ports.ts";
-import { closeListener } from "../support/sockets.ts";
+import { closeListener, listenersOf } from "../support/sockets.ts";
 import { usersAuth } from "../support/users.ts";
 
 interface ServiceWorld extends AsyncDisposable {
@@ -17,8 +17,18 @@ interface ServiceWorld extends AsyncDisposable {
   daemon: ObservedDaemon | undefined;
 }
 
-const answers = async ({ port }: ServiceWorld): Promise<void> =>
+/** It answers, at a socket of the daemon's. */
+const answers = async ({ port }: ServiceWorld, { pid }: ObservedDaemon): Promise<void> => {
   expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(200);
+  expect(await listenersOf(port)).toEqual([pid]);
+};
+
+/** Each start is told, and there is one more of them than there were failures. */
+const seesStart = async (_: ServiceWorld, { log }: ObservedDaemon): Promise<void> => {
+  const linesOf = (code: string) => log.all(code).filter(({ details }) => details.service === "health");
+  const starts = linesOf("SERVICE_LISTENER_LOST").length + 1;
+  await expect.poll(() => linesOf("SERVICE_STARTING"), { timeout: 20_000 }).toHaveLength(starts);
+};
 
 const hasFailed = ({ context }: AnyMachineSnapshot): boolean => (context as ServiceContext).crashes > 0;
 const hasRun = ({ context }: AnyMachineSnapshot): boolean => (context as ServiceContext).hasRun;
@@ -72,16 +82,18 @@ walk<ServiceWorld>("service", {
   // After ssh.
   subject: 1,
   looks: {
-    "service.up.starting": (_, { pid }) => expect(pid).toBeGreaterThan(0),
+    "service.up.starting": seesStart,
     "service.up.running": answers,
     "service.up.stable": answers,
     "service.pausing": async (_, { log }) => {
       const { level } = await log.any("SERVICE_LISTENER_LOST", { service: "health" });
       expect(level).toBe("error");
     },
-    "service.gaveUp": async (_, { ending, log }) => {
+    "service.gaveUp": async ({ port }, { ending, log }) => {
       await log.any("HTTP_LISTEN_FAILED", ({ level }) => level === "crit");
       expect(await ending).toEqual({ code: 1, signal: null });
+      expect(await listenersOf(port)).toEqual([process.pid]);
+      expect(log.all("HEALTH_AVAILABLE")).toEqual([]);
     },
   },
   stepSeconds: 90,

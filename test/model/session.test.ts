@@ -5,7 +5,7 @@ import type { Program } from "../../machines/facts.ts";
 import { type JudgedRequest, type SessionContext, sessionMachine } from "../../machines/session.ts";
 import { Message } from "../../src/ssh/wire.ts";
 import { type Gate, openGate } from "../support/model/gate.ts";
-import { type LoginWorld, loginWorld } from "../support/model/login.ts";
+import { type LoginWorld, loginWorld, seesRow } from "../support/model/login.ts";
 import { type ObservedDaemon, startObserved } from "../support/model/observed.ts";
 import { askingPortal, openPortal, type Portal } from "../support/model/portal.ts";
 import { after, REFUSAL, walk } from "../support/model/walk.ts";
@@ -30,6 +30,8 @@ interface SessionWorld extends LoginWorld {
   client: WireClient;
   /** The channel's number on the server's side. */
   channel: number;
+  /** How many programs the server behind had been asked for before. */
+  programsBefore: number;
 }
 
 let portal: Portal;
@@ -61,11 +63,24 @@ const contextOf = (snapshot: AnyMachineSnapshot): SessionContext => snapshot.con
 const asked = (program: Program) => ({ type: "program.requested", program });
 const runs = (kind: Program["kind"]) => (snapshot: AnyMachineSnapshot) =>
   contextOf(snapshot).program?.kind === kind;
+/** A program that starts is soon one that runs. */
+const rests = (snapshot: AnyMachineSnapshot): boolean => !snapshot.matches({ active: "starting" });
 const waits = (snapshot: AnyMachineSnapshot): boolean =>
   contextOf(snapshot).environment === undefined && contextOf(snapshot).refusal === undefined;
 
 /** How many sessions of the server behind have been closed by both sides. */
 const countOf = (log: string): number => log.split("Close session").length;
+
+/** How many programs it has been asked for. */
+const programsOf = (log: string): number =>
+  log.match(/Starting session: command|subsystem request for/g)?.length ?? 0;
+
+/** Nothing came on the channel but answers. */
+const isSilent = ({ client }: SessionWorld): void => {
+  const sent = client.received.map(([type]) => type);
+  for (const type of [Message.CHANNEL_DATA, Message.CHANNEL_EXTENDED_DATA, Message.CHANNEL_CLOSE])
+    expect(sent).not.toContain(type);
+};
 
 /** Asks for something on the channel, and reads the answer. */
 const isGranted =
@@ -103,6 +118,7 @@ walk<SessionWorld>("session", {
   causes: {
     "the client closes the channel": {
       event: { type: "channel.closed" },
+      when: rests,
       cause: ({ client, channel }) => client.send(Message.CHANNEL_CLOSE, { uint32: channel }),
     },
     "a variable": {
@@ -131,7 +147,11 @@ walk<SessionWorld>("session", {
       },
       cause: isGranted(false, ...terminal),
     },
-    "a new size": { event: { type: "window.changed", size: SIZE }, cause: isGranted(true, ...size) },
+    "a new size": {
+      event: { type: "window.changed", size: SIZE },
+      when: rests,
+      cause: isGranted(true, ...size),
+    },
     "a command": {
       event: asked({ kind: "exec", command: ALLOWED.command }),
       cause: isGranted(true, "exec", ALLOWED.command),
@@ -162,12 +182,12 @@ walk<SessionWorld>("session", {
     },
     "a signal": {
       event: { type: "signal.requested", signal: ALLOWED.signal },
-      when: runs("exec"),
+      when: (snapshot) => runs("exec")(snapshot) && rests(snapshot),
       cause: isGranted(true, "signal", ALLOWED.signal),
     },
     "a forbidden signal": {
       event: { type: "signal.requested", signal: "USR1" },
-      when: runs("exec"),
+      when: (snapshot) => runs("exec")(snapshot) && rests(snapshot),
       cause: isGranted(false, "signal", "USR1"),
     },
     "the program starts": { event: { type: "program.started" }, when: runs("exec") },
@@ -205,6 +225,7 @@ walk<SessionWorld>("session", {
       // Both are there once the walk begins.
       client: undefined as unknown as WireClient,
       channel: -1,
+      programsBefore: programsOf(sshd.log.text),
       [Symbol.asyncDispose]: () => gate[Symbol.asyncDispose](),
     });
   },
@@ -214,10 +235,17 @@ walk<SessionWorld>("session", {
     world.channel = await world.client.openSession(0, world.windowBytes);
   },
   looks: {
-    "session.preparing": ({ channel }) => expect(channel).toBeGreaterThanOrEqual(0),
-    "session.awaitingEnvironment": ({ client }) =>
-      expect(client.received.map(([type]) => type)).not.toContain(Message.CHANNEL_DATA),
-    "session.active.starting": ({ gate }) => gate.reached,
+    "session.preparing": async (world, daemon) => {
+      await seesRow(world, daemon, { sessions: 1 });
+      isSilent(world);
+      expect(programsOf(sshd.log.text)).toBe(world.programsBefore);
+    },
+    "session.awaitingEnvironment": async (world, daemon) => {
+      await seesRow(world, daemon, { sessions: 1, state: "provisioning" });
+      isSilent(world);
+    },
+    "session.active.starting": ({ programsBefore }) =>
+      expect.poll(() => programsOf(sshd.log.text), { timeout: 20_000 }).toBe(programsBefore + 1),
     "session.active.running": async ({ client }) => {
       if (client.received.some((payload) => payload.includes("begun"))) return;
       expect((await client.next(Message.CHANNEL_DATA)).toString()).toContain("begun");
@@ -230,9 +258,11 @@ walk<SessionWorld>("session", {
       expect(end.toString("latin1")).toMatch(/exit-(status|signal)/);
       await client.next(Message.CHANNEL_CLOSE);
     },
-    "session.closed": async ({ client }) => {
-      if (client.received.some(([type]) => type === Message.CHANNEL_CLOSE)) return;
-      await client.next(Message.CHANNEL_CLOSE);
+    "session.closed": async (world, daemon) => {
+      const { client } = world;
+      if (client.received.every(([type]) => type !== Message.CHANNEL_CLOSE))
+        await client.next(Message.CHANNEL_CLOSE);
+      await seesRow(world, daemon, { sessions: 0 });
     },
   },
   unreached: {

@@ -1,7 +1,7 @@
 /** Walks machines/sshproxy.ts: logins whose programs run on a real sshd, straight or through another one, behind gates that obey. */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
-import { afterAll, beforeAll } from "vitest";
+import { afterAll, beforeAll, expect } from "vitest";
 import type { AnyMachineSnapshot } from "xstate";
 import { type Hop, type Route, type SshProxyContext, sshProxyMachine } from "../../machines/sshproxy.ts";
 import type { Configuration } from "../support/daemon.ts";
@@ -30,6 +30,7 @@ interface ProxyWorld extends LoginWorld {
   timeout: string;
   /** Somebody was dialed. */
   readonly dialed: Promise<unknown>;
+  readonly triesBefore: number;
 }
 
 const KNOWN = "SHA256:known";
@@ -43,7 +44,7 @@ beforeAll(async () => {
   home = await directory();
   portal = await openPortal();
   stranger = await generateKey(home.path, "stranger");
-  sshds = [await startSshd(), await startSshd()];
+  sshds = [await startSshd({ LogLevel: "VERBOSE" }), await startSshd({ LogLevel: "VERBOSE" })];
   daemon = await startObserved({ config: { ...askingPortal(portal), backend: "sshproxy" } });
 });
 afterAll(async () => {
@@ -52,6 +53,10 @@ afterAll(async () => {
   await portal[Symbol.asyncDispose]();
   await home[Symbol.asyncDispose]();
 });
+
+/** How often somebody has tried to log in to a server with a key. */
+const triesOf = (log: string): number => log.match(/(Accepted|Failed|Postponed) publickey/g)?.length ?? 0;
+const tries = (): number => sshds.reduce((sum, { log }) => sum + triesOf(log.text), 0);
 
 /** Gates before both servers; each connection meets the next behaviour. */
 const openWorld = async (): Promise<ProxyWorld> => {
@@ -94,6 +99,7 @@ const openWorld = async (): Promise<ProxyWorld> => {
     hops: gates.map(({ hop }) => hop),
     timeout: "60s",
     dialed,
+    triesBefore: tries(),
     [Symbol.asyncDispose]: async () => {
       await login.ended;
       for (const socket of sockets) socket.destroy();
@@ -177,7 +183,8 @@ walk<ProxyWorld>("sshproxy", {
     "sshproxy.connecting.waiting": async (_, { log }) => {
       await log.any("SSHPROXY_BACKEND_FAILED", ({ level }) => level === "debug");
     },
-    "sshproxy.connecting.authenticating": ({ dialed }) => dialed,
+    "sshproxy.connecting.authenticating": ({ triesBefore }) =>
+      expect.poll(tries, { timeout: 20_000 }).toBeGreaterThan(triesBefore),
     "sshproxy.opening": async (_, { log }) => {
       await log.any("SSHPROXY_CONNECTED");
     },

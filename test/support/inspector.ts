@@ -1,5 +1,6 @@
 /** The inspector of a daemon that runs, asked as its API and its WebSocket are asked from outside. */
 import { once } from "node:events";
+import { Agent } from "undici";
 import { WebSocket } from "ws";
 import type { Row, Statistics, Trace, Visits } from "../../src/inspect/format.ts";
 import type { Configuration, Daemon } from "./daemon.ts";
@@ -29,13 +30,17 @@ export interface InspectorClient {
   readonly connect: (subprotocols?: readonly string[]) => Promise<WebSocket>;
 }
 
-/** Waits until the daemon's inspector listens. */
-export const openInspector = async (daemon: Daemon): Promise<InspectorClient> => {
+/** Waits until the daemon's inspector listens. With a certificate, nobody asks whose it is. */
+export const openInspector = async (
+  daemon: Daemon,
+  scheme: "http" | "https" = "http",
+): Promise<InspectorClient> => {
   const { details } = await daemon.log.next("INSPECT_AVAILABLE");
-  const url = `http://${details.address}`;
+  const url = `${scheme}://${details.address}`;
   const authorization = `Bearer ${TOKEN}`;
+  const tls = scheme === "https" && { dispatcher: new Agent({ connect: { rejectUnauthorized: false } }) };
   const request = (path: string, init: RequestInit = {}) =>
-    fetch(`${url}${path}`, { ...init, headers: { authorization, ...init.headers } });
+    fetch(`${url}${path}`, { ...init, ...tls, headers: { authorization, ...init.headers } } as RequestInit);
   const get = async <A>(path: string): Promise<A> => {
     const response = await request(path);
     if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);

@@ -1,17 +1,23 @@
 /** Between a KDC and those who ask it, on the loopback by UDP and TCP: answers come late, or never. */
 import { createSocket, type RemoteInfo } from "node:dgram";
 import { once } from "node:events";
+import { readFile, writeFile } from "node:fs/promises";
 import { connect, createServer, type Socket } from "node:net";
+import { join } from "node:path";
+import { type Kdc, REALM } from "./kdc.ts";
 import { freePort } from "./ports.ts";
+import { directory } from "./resources.ts";
 
 export interface SlowKdc extends AsyncDisposable {
-  readonly port: number;
+  /** The KDC's own file, for who is to find it here. */
+  readonly configPath: string;
   /** How many questions came. */
   readonly asked: () => number;
 }
 
 /** @param delayMillis how long each answer is held back; Infinity keeps them all */
-export const slowKdc = async (kdcPort: number, delayMillis: number): Promise<SlowKdc> => {
+export const slowKdc = async (kdc: Kdc, delayMillis: number): Promise<SlowKdc> => {
+  const kdcPort = kdc.ports[REALM];
   const port = await freePort();
   const timers = new Set<NodeJS.Timeout>();
   const sockets = new Set<Socket>();
@@ -53,8 +59,13 @@ export const slowKdc = async (kdcPort: number, delayMillis: number): Promise<Slo
   tcp.listen(port, "127.0.0.1");
   await once(tcp, "listening");
 
+  const home = await directory();
+  const configPath = join(home.path, "krb5.conf");
+  const text = await readFile(kdc.configPath, "utf8");
+  await writeFile(configPath, text.replace(`127.0.0.1:${kdcPort}`, `127.0.0.1:${port}`));
+
   return {
-    port,
+    configPath,
     asked: () => asked,
     [Symbol.asyncDispose]: async () => {
       for (const timer of timers) clearTimeout(timer);
@@ -62,6 +73,7 @@ export const slowKdc = async (kdcPort: number, delayMillis: number): Promise<Slo
       udp.close();
       tcp.close();
       await once(tcp, "close");
+      await home[Symbol.asyncDispose]();
     },
   };
 };

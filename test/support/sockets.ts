@@ -41,3 +41,15 @@ export const closeListener = async (port: number): Promise<void> => {
   const { stdout } = await must("ss", ["--kill", "--no-header", "--tcp", "--listening", `sport = :${port}`]);
   if (stdout.trim() === "") throw new Error(`nobody listened on port ${port}`);
 };
+
+/** The processes whose sockets listen on a port. */
+export const listenersOf = async (port: number): Promise<readonly number[]> => {
+  const { stdout } = await must("ss", [
+    "--no-header",
+    "--tcp",
+    "--listening",
+    "--processes",
+    `sport = :${port}`,
+  ]);
+  return [...stdout.matchAll(/pid=(\d+)/g)].map(([, pid]) => Number(pid));
+};

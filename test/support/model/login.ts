@@ -1,5 +1,6 @@
 /** One login by the real `ssh`, as a world for walks: the webhooks' answers about its user, and what came of it. */
 import { expect } from "vitest";
+import type { Row } from "../../../src/inspect/format.ts";
 import type { Result } from "../command.ts";
 import { SshClient } from "../ssh.ts";
 import { answer } from "../webhook-server.ts";
@@ -52,9 +53,22 @@ export const loginWorld = (portal: Portal): LoginWorld => {
   };
 };
 
+/** What the inspector's overview says of the user's connection comes to this. */
+export const seesRow = async (
+  { username }: LoginWorld,
+  daemon: ObservedDaemon,
+  row: Partial<Row>,
+): Promise<void> => {
+  const inspector = await daemon.inspector();
+  const rowOf = async () => (await inspector.connections()).findLast((each) => each.username === username);
+  await expect.poll(rowOf, { timeout: 20_000 }).toMatchObject(row);
+};
+
 /** The login was granted, whatever came of it. */
-export const seesGranted = async ({ username }: LoginWorld, { log }: ObservedDaemon): Promise<void> => {
-  await log.any("SSH_HANDSHAKE_SUCCESSFUL", { username });
+export const seesGranted = async (world: LoginWorld, daemon: ObservedDaemon): Promise<void> => {
+  const { username } = world;
+  const { backend } = (await daemon.log.any("SSH_HANDSHAKE_SUCCESSFUL", { username })).details;
+  await seesRow(world, daemon, { loggedIn: true, backend: String(backend) });
 };
 
 /** The command ran. */
@@ -62,13 +76,27 @@ export const seesProgram = async ({ ended }: LoginWorld): Promise<void> => {
   expect(await ended).toMatchObject({ code: 0, stdout: "in\n" });
 };
 
-/** Nothing ran; the user reads the sentence of one of these refusals, and the log has its code. */
+/** A refusal by its code, and a part of the sentence for the user. */
+export type RefusalWords = readonly [code: string, sentence: string];
+
+/** Nothing ran; the user reads the sentence of one of these refusals, and log and inspector have its code. */
 export const seesRefusal =
-  (...refusals: readonly (readonly [code: string, sentence: string])[]) =>
-  async ({ ended, username }: LoginWorld, { log }: ObservedDaemon): Promise<void> => {
-    const { code, stdout, stderr } = await ended;
+  (...refusals: readonly RefusalWords[]) =>
+  async (world: LoginWorld, daemon: ObservedDaemon): Promise<void> => {
+    const { code, stdout, stderr } = await world.ended;
     expect({ code, stdout }).toEqual({ code: 255, stdout: "" });
-    const [found] = refusals.find(([, sentence]) => stderr.includes(sentence)) ?? [];
-    if (found === undefined) throw new Error(`none of the refusals was read: ${stderr}`);
-    await log.any(found, { username });
+    await seesTold(world, daemon, stderr, refusals);
   };
+
+/** What the user has read is the sentence of one of these refusals, and log and inspector have its code. */
+export const seesTold = async (
+  world: LoginWorld,
+  daemon: ObservedDaemon,
+  read: string,
+  refusals: readonly RefusalWords[],
+): Promise<void> => {
+  const [code] = refusals.find(([, sentence]) => read.includes(sentence)) ?? [];
+  if (code === undefined) throw new Error(`none of the refusals was read: ${read}`);
+  await daemon.log.any(code, { username: world.username });
+  await seesRow(world, daemon, { code });
+};

@@ -3,7 +3,8 @@ import { randomUUID } from "node:crypto";
 import { closeSync, type FSWatcher, mkdirSync, openSync, readSync, watch } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { type Daemon, type DaemonOptions, startDaemon } from "../daemon.ts";
+import { type Configuration, type Daemon, type DaemonOptions, startDaemon } from "../daemon.ts";
+import { type InspectorClient, inspectSection, openInspector } from "../inspector.ts";
 import { projectRoot } from "../root.ts";
 import { within } from "../transcript.ts";
 
@@ -47,6 +48,12 @@ export class Observed implements Disposable {
   count(): number {
     this.#read();
     return this.steps.length;
+  }
+
+  /** What an actor has done by now. */
+  stepsOf(actor: string): readonly Step[] {
+    this.#read();
+    return this.steps.filter((step) => step.actor === actor);
   }
 
   /** The first step from `from` on that is as wanted; waits for it. */
@@ -103,16 +110,28 @@ export class Observed implements Disposable {
 
 export interface ObservedDaemon extends Daemon {
   readonly observed: Observed;
+  /** Waits until it listens. */
+  readonly inspector: () => Promise<InspectorClient>;
 }
 
-/** The built daemon, watched from its first step on. */
+/** The built daemon with an inspector, watched from its first step on. */
 export const startObserved = async (options: DaemonOptions): Promise<ObservedDaemon> => {
   const observed = new Observed();
+  const inspect = inspectSection(options.config.inspect as Configuration | undefined);
   try {
-    const daemon = await startDaemon({ ...options, env: { ...observed.env, ...options.env } });
+    const daemon = await startDaemon({
+      ...options,
+      config: { ...options.config, inspect },
+      env: { ...observed.env, ...options.env },
+    });
+    let inspector: Promise<InspectorClient> | undefined;
     return {
       ...daemon,
       observed,
+      inspector: () => {
+        inspector ??= openInspector(daemon, "cert" in inspect ? "https" : "http");
+        return inspector;
+      },
       [Symbol.asyncDispose]: async () => {
         await daemon[Symbol.asyncDispose]();
         observed[Symbol.dispose]();

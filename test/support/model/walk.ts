@@ -9,6 +9,7 @@ import type { AnyEventObject, AnyMachineSnapshot, AnyStateMachine, AnyStateNode 
 import { catalogue } from "../../../machines/catalogue.ts";
 import { statesOf, transitionId, transitionsOf } from "../../../machines/transition-id.ts";
 import { projectRoot } from "../root.ts";
+import { seesInspected } from "./inspection.ts";
 import type { ObservedDaemon, Step } from "./observed.ts";
 import { type ModelEvent, type ModelPath, pathsThrough, withoutWorld } from "./paths.ts";
 
@@ -55,6 +56,11 @@ export interface Walk<W extends AsyncDisposable> {
   readonly looks: Readonly<Record<string, Look<W>>>;
   /** Transitions and states that no walk can come to, by id, with the reason. */
   readonly unreached?: Readonly<Record<string, string>>;
+  /**
+   * Transitions, by id, that the machine may take any number of times besides those of a path, with the reason. What
+   * the inspector tells is compared without them.
+   */
+  readonly besides?: (world: W) => Readonly<Record<string, string>>;
   /** How long one step may take. Default 30. */
   readonly stepSeconds?: number;
 }
@@ -130,13 +136,18 @@ const follow = async <W extends AsyncDisposable>(
       `the beginning of ${machine.id}`,
       at + 1,
     );
-  const { actor } = observed.steps[at] as Step;
+  const begun = observed.steps[at] as Step;
+  const { actor } = begun;
   const look = async (states: readonly string[]): Promise<void> => {
     for (const state of states) await walk.looks[state]?.(world, daemon);
   };
   for (const id of path.begins.transitions)
     await observed.waitFor((step) => step.actor === actor && step.transitions.includes(id), id, before);
+  const way = [path.begins];
+  const seeInspected = () =>
+    seesInspected(machine, daemon, begun, way, Object.keys(walk.besides?.(world) ?? {}));
   await look(path.begins.states);
+  await seeInspected();
   for (const { cause, transitions, states } of path.steps) {
     await causeOf(cause).cause?.(world, daemon);
     at += 1;
@@ -148,6 +159,8 @@ const follow = async <W extends AsyncDisposable>(
         walk.stepSeconds ?? 30,
       );
     await look(states);
+    way.push({ transitions, states });
+    await seeInspected();
   }
 };
 
