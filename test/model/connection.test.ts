@@ -8,6 +8,7 @@ import {
   type ConnectionContext,
   contextOf,
   enteringCauses,
+  isInTime,
   isSlow,
   REFUSED,
 } from "../support/model/connection-entering.ts";
@@ -41,9 +42,11 @@ const isEnding = (snapshot: AnyMachineSnapshot): boolean =>
   snapshot.matches("closing") && isSlow(snapshot) && contextOf(snapshot).refusal !== undefined;
 /** It waits for the client, or for who was told to wait: not for an answer that comes at once. */
 const waits = (snapshot: AnyMachineSnapshot): boolean =>
+  isInTime(snapshot) &&
   !["handshaking", "authorizing", "reportingMismatch", "configuring"].some((login) =>
     snapshot.matches({ entering: { login } }),
-  ) && !(snapshot.matches("provisioning") && contextOf(snapshot).settings?.backend === "process");
+  ) &&
+  !(snapshot.matches("provisioning") && contextOf(snapshot).settings?.backend === "process");
 const takesClients = (snapshot: AnyMachineSnapshot): boolean =>
   snapshot.matches("provisioning") || snapshot.matches({ serving: "open" });
 

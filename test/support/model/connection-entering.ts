@@ -23,7 +23,7 @@ const isConfigured = (snapshot: AnyMachineSnapshot): boolean => contextOf(snapsh
 const isTimeOver = (snapshot: AnyMachineSnapshot): boolean =>
   snapshot.matches({ entering: { patience: "over" } });
 
-const isInTime = (snapshot: AnyMachineSnapshot): boolean => !isTimeOver(snapshot);
+export const isInTime = (snapshot: AnyMachineSnapshot): boolean => !isTimeOver(snapshot);
 
 const identity = (username: string) => ({ username, authenticatedUsername: username });
 const verified = (username: string) => ({
