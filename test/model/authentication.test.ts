@@ -177,6 +177,9 @@ const asks =
 const attemptOf = ({ context }: AnyMachineSnapshot) => (context as AuthenticationContext).attempt;
 const asksKdc = (snapshot: AnyMachineSnapshot): boolean =>
   snapshot.matches("askingKerberos") && attemptOf(snapshot)?.credential.method === "password";
+/** Whether the user name has to be the proven one is the same for all tickets of a path. */
+const isFirstTicket = (snapshot: AnyMachineSnapshot): boolean =>
+  hasTicket(snapshot) && (snapshot.context as AuthenticationContext).failures === 0;
 const hasTicket = (snapshot: AnyMachineSnapshot): boolean => !asksKdc(snapshot);
 
 walk<AuthenticationWorld>("authentication", {
@@ -304,7 +307,7 @@ walk<AuthenticationWorld>("authentication", {
     },
     "the ticket is right": {
       event: done(authenticationMachine, "authentication.askingKerberos", { kind: "granted", identity: {} }),
-      when: hasTicket,
+      when: isFirstTicket,
       cause: provideTicket,
     },
     "the ticket is right, and another user's": {
@@ -313,7 +316,7 @@ walk<AuthenticationWorld>("authentication", {
         identity: {},
         refusal: { ...REFUSAL, userMessage: "Use your own name." },
       }),
-      when: hasTicket,
+      when: isFirstTicket,
       arrange: (world) => {
         world.isStrict = true;
       },

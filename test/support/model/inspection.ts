@@ -60,7 +60,7 @@ const toldIn = ({ lines }: Trace, { id }: AnyStateMachine, actor: string): reado
     // An event that nobody took is told, too.
     .filter(({ transitions }, index) => index === 0 || transitions.length > 0);
 
-/** Nothing of a daemon that ends, or whose service has given up: what it is does not answer any more, the log has. */
+/** Nothing of a daemon that ends, or that a service's end takes down: its inspector need not answer any more. */
 const traceOf = async (
   daemon: ObservedDaemon,
   connection: string | undefined,
