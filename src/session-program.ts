@@ -12,6 +12,7 @@ import { type Failure, failure } from "./failure.ts";
 import type { Logger } from "./log/logger.ts";
 import { ProgramCommands } from "./program-commands.ts";
 import type { ChannelStreams, Link } from "./ssh/link.ts";
+import { ownTurn } from "./turns.ts";
 
 /** What a session needs of its connection. */
 export interface SessionResources {
@@ -52,6 +53,7 @@ export const sessionProgram = (resources: (connectionId: string) => SessionResou
         sendBack({ type: "program.started" });
         const exit = yield* running.exit;
         yield* flushed;
+        yield* ownTurn;
         sendBack({ type: "program.exited", exit });
       }),
     );

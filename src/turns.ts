@@ -1,19 +1,21 @@
 /**
  * Turns of the event loop for work that takes milliseconds and comes in crowds, such as logging in and starting
- * programs: one piece a turn, in the order in which it came. What those who are in type is read between two of them.
+ * programs: piece by piece, in the order in which it came. What those who are in type is read between two turns.
  */
 import { Effect } from "effect";
 
-/** Where the turns themselves are long, because sessions move much data, more is done in each: a piece for so much time. */
-const MILLIS_PER_PIECE = 10;
-/** More would be felt: a key exchange takes up to 4 ms. */
-const MOST_PIECES = 5;
+/**
+ * A turn is one piece, and more where the loop is long because sessions move much data: until it took this part of
+ * what all else took since the last turn.
+ */
+const SHARE = 1 / 3;
+const MOST_PIECES = 8;
 
 /** In the order of their coming. */
 const waiting = new Set<() => void>();
 let isTurnAhead = false;
 
-/** Does this in a turn of its own, later than this returns; gives what takes it back. */
+/** Does this in a turn to come; gives what takes it back. */
 export const inTurn = (act: () => void): (() => void) => {
   const piece = () => act();
   waiting.add(piece);
@@ -21,7 +23,7 @@ export const inTurn = (act: () => void): (() => void) => {
   return () => void waiting.delete(piece);
 };
 
-/** Succeeds in a turn of its own. */
+/** Succeeds in a turn to come. */
 export const ownTurn: Effect.Effect<void> = Effect.callback((resume) => {
   const takeBack = inTurn(() => resume(Effect.void));
   return Effect.sync(takeBack);
@@ -30,18 +32,21 @@ export const ownTurn: Effect.Effect<void> = Effect.callback((resume) => {
 const askForTurn = (): void => {
   if (isTurnAhead || waiting.size === 0) return;
   isTurnAhead = true;
-  setImmediate(takeTurn, performance.now());
-};
-
-const takeTurn = (askedAt: number): void => {
-  isTurnAhead = false;
-  const waitedMillis = performance.now() - askedAt;
-  let left = Math.min(MOST_PIECES, 1 + Math.floor(waitedMillis / MILLIS_PER_PIECE));
-  for (const piece of waiting) {
-    if (left === 0) break;
-    left -= 1;
+  const lastEndedAt = performance.now();
+  let endsAt: number | undefined;
+  const takePiece = (): void => {
+    const now = performance.now();
+    if (endsAt !== undefined && now >= endsAt) return;
+    endsAt ??= now + (now - lastEndedAt) * SHARE;
+    const [piece] = waiting;
+    if (piece === undefined) return;
     waiting.delete(piece);
     piece();
-  }
-  askForTurn();
+  };
+  // An immediate for each: between two of them, Node.js does what the first one has set going (its promises).
+  for (let pieces = 0; pieces < MOST_PIECES; pieces += 1) setImmediate(takePiece);
+  setImmediate(() => {
+    isTurnAhead = false;
+    askForTurn();
+  });
 };

@@ -64,6 +64,10 @@ export class SessionChannel {
     this.#quieten(this.#data);
   }
 
+  get isServed(): boolean {
+    return this.#hasStreams && this.#exit === undefined;
+  }
+
   /** A program request was accepted: bytes flow. */
   get streams(): ChannelStreams | undefined {
     return this.#hasStreams && !this.#isClosed ? { channel: this.#data, stderr: this.#stderr } : undefined;

@@ -52,6 +52,12 @@ export class Channels {
     return this.#channels.get(channel);
   }
 
+  /** Whether bytes go to a program and come from it. */
+  get areServed(): boolean {
+    for (const { isServed } of this.#channels.values()) if (isServed) return true;
+    return false;
+  }
+
   /** A message of a logged in client, numbers 80 to 127. */
   received(payload: Buffer): void {
     const [type = 0] = payload;

@@ -192,9 +192,12 @@ export class SshConnection implements Link {
     socket.resume();
   }
 
-  /** Logging in is done in turns. Meanwhile the socket rests, and what it gave already waits behind. */
+  /**
+   * All but what is said to a program is done in turns. Meanwhile the socket rests, and what it gave already waits
+   * behind.
+   */
   #receive(chunk: Buffer): void {
-    if (this.#authentication.isDone && this.#chunksWaiting === 0) {
+    if (this.#channels.areServed && this.#chunksWaiting === 0) {
       this.#read(chunk);
       return;
     }
