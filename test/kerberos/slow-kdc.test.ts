@@ -39,9 +39,9 @@ describe("with a slow KDC", () => {
       publicKey: { method: "users" },
       users: [{ name: "typist", authorizedKeys: [publicKey] }],
     });
-    // What a sandbox takes to be furnished is not what is measured.
+    // What a sandbox takes to be furnished, and a large shell to start, is not what is measured.
     daemon = await kerberosDaemon(auth(late), {
-      process: { isolation: "none", home: `${folder}/%u` },
+      process: { isolation: "none", home: `${folder}/%u`, shell: "/bin/sh" },
     });
     patient = await kerberosDaemon(auth(silent));
     // This takes a while: it goes on behind the other tests.
@@ -76,8 +76,9 @@ describe("with a slow KDC", () => {
   /**
    * The longest echo is the claim, so nothing but Berth may make it longer. Both daemons and the typist come first at
    * the processors (sched(7), SCHED_FIFO), before the crowd's clients, the KDC and whatever else the machine does; what
-   * holds a terminal up all the same shows at the same time on the daemon that nobody logs into. Each client runs a
-   * program, as `ssh` would, for starting it may hold others up, too.
+   * holds a terminal up all the same (fifty programs that two processors start) does so at the same moment on the
+   * daemon that nobody logs into, and is taken off. Each client runs a program, as `ssh` would, for starting it may
+   * hold others up, too.
    */
   it("fifty logins wait, and a session's echo does not; nor does a login with a ticket", async () => {
     for (const { pid } of [daemon, patient])
@@ -114,7 +115,8 @@ describe("with a slow KDC", () => {
       `${LOGINS} logins in ${seconds.toFixed(1)} s. Echo (median, 90 %, longest): ${told(crowded)}; on another daemon: ${told(quiet)}`,
     );
     expect(pairs.length).toBeGreaterThan(100);
-    expect(at(crowded, 1)).toBeLessThan(ECHO_MILLIS + at(quiet, 1));
+    const ownMillis = pairs.map(([onCrowded, onQuiet]) => onCrowded - onQuiet);
+    expect(Math.max(...ownMillis)).toBeLessThan(ECHO_MILLIS);
   });
 
   it("that never answers is given up, and told from one that is not there", async () => {
