@@ -16,6 +16,7 @@ export class Outlet {
   /** What is to be written in this turn. */
   #pieces: Uint8Array[] = [];
   #bytes = 0;
+  #isHeld = false;
   #waiting: (() => void)[] = [];
 
   constructor(socket: Duplex, memory: PacketMemory) {
@@ -34,7 +35,7 @@ export class Outlet {
   }
 
   write(bytes: Uint8Array): void {
-    if (this.#pieces.length === 0) process.nextTick(this.flush);
+    if (this.#pieces.length === 0 && !this.#isHeld) process.nextTick(this.flush);
     this.#bytes += bytes.length;
     const last = this.#pieces.at(-1);
     const joined = last === undefined ? undefined : join(last, bytes);
@@ -45,6 +46,17 @@ export class Outlet {
       this.#pieces.push(bytes);
     }
     if (this.isStuck) this.#socket.pause();
+  }
+
+  /** What is written from now on waits for `release`, or for a `flush`. */
+  hold(): void {
+    this.#isHeld = true;
+  }
+
+  release(): void {
+    if (!this.#isHeld) return;
+    this.#isHeld = false;
+    this.flush();
   }
 
   /** Hands everything to the socket now. */
