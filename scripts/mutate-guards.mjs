@@ -18,8 +18,8 @@ const guards = [
   {
     name: "username check",
     machine: "kerberos",
-    guard: "return enforcesUsername && identity.authenticatedUsername !== context.login.username",
-    broken: "return false",
+    guard: "isMisnamed: ({ context }) => isMisnamed(context)",
+    broken: "isMisnamed: () => false",
   },
   {
     name: "create or refuse",
