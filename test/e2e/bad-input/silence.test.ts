@@ -153,6 +153,10 @@ describe("a crowd beyond the limits", () => {
     channel.end("still here");
     expect(await text(channel)).toBe("still here");
     for (const { socket } of clients) socket.destroy();
+    await eventually(
+      async () => connectionsWith(daemon, "SSH_DISCONNECTED") === clients.filter(isIn).length,
+      "all that were in are gone",
+    );
     await expectWell(daemon);
   });
 
