@@ -59,6 +59,15 @@ const refused = {
   actions: { type: "keepReason", params: ({ event }: { event: { error: unknown } }) => event },
 } as const;
 
+type Found = { readonly event: { readonly output: LocalImage | undefined } };
+
+/** The image is here, whichever way it came. */
+const found = {
+  guard: { type: "exists", params: ({ event }: Found) => event.output },
+  target: "inspecting",
+  actions: { type: "keepImage", params: ({ event }: Found) => event.output },
+} as const;
+
 export const dockerImageMachine = setup({
   types: {
     input: {} as ImageWanted,
@@ -72,6 +81,7 @@ export const dockerImageMachine = setup({
     inspectImage: required<Tooling, ImageRequest>("inspectImage"),
   },
   actions: {
+    keepImage: assign((_, image: LocalImage | undefined) => ({ image })),
     keepReason: assign((_, { error }: { error: unknown }) => ({ refusal: refusalOf(error) })),
   },
   guards: {
@@ -101,11 +111,7 @@ export const dockerImageMachine = setup({
         src: "findImage",
         input: ({ context }) => context,
         onDone: [
-          {
-            guard: { type: "exists", params: ({ event }) => event.output },
-            target: "inspecting",
-            actions: assign(({ event }) => ({ image: event.output })),
-          },
+          found,
           {
             target: "refused",
             actions: assign(({ context }) => ({ refusal: imageAbsent(context) })),
@@ -119,14 +125,7 @@ export const dockerImageMachine = setup({
       invoke: {
         src: "findImage",
         input: ({ context }) => context,
-        onDone: [
-          {
-            guard: { type: "exists", params: ({ event }) => event.output },
-            target: "inspecting",
-            actions: assign(({ event }) => ({ image: event.output })),
-          },
-          { target: "pullingMissing" },
-        ],
+        onDone: [found, { target: "pullingMissing" }],
         onError: refused,
       },
     },
@@ -172,11 +171,7 @@ export const dockerImageMachine = setup({
         src: "findImage",
         input: ({ context }) => context,
         onDone: [
-          {
-            guard: { type: "exists", params: ({ event }) => event.output },
-            target: "inspecting",
-            actions: assign(({ event }) => ({ image: event.output })),
-          },
+          found,
           {
             target: "refused",
             actions: assign(({ context }) => ({ refusal: imageVanished(context) })),

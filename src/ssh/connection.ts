@@ -13,6 +13,7 @@ import { ClientAlive } from "./client-alive.ts";
 import { HOST_KEYS_PROVE, hostKeysMessage, hostKeysProof } from "./host-key-proof.ts";
 import { IdentificationReader } from "./identification.ts";
 import type { ChannelStreams, Link } from "./link.ts";
+import { OfferHold } from "./offer-hold.ts";
 import { Outlet } from "./outlet.ts";
 import { brokenBy, describe, keepAliveLost } from "./peer-failures.ts";
 import { signatureAlgorithms } from "./public-key.ts";
@@ -22,10 +23,6 @@ import { Message, message, ProtocolError, Reader } from "./wire.ts";
 
 /** How long a client that was disconnected may take to read why and close its end. */
 const LINGER_MILLIS = 2000;
-/** Clients that hold a small segment back while another is not acknowledged (RFC 896). */
-const HOLDING_BACK = "SSH-2.0-OpenSSH_";
-/** So long our offer of algorithms waits for such a client's: more than most round trips take. */
-const OFFER_HOLD_MILLIS = 300;
 /** How many messages may wait for a client that doesn't come along when keys are exchanged. */
 const MOST_WAITING = 1000;
 /** RFC 4250 section 4.1.1: the last number of the connection protocol. */
@@ -66,6 +63,7 @@ export class SshConnection implements Link {
   readonly #settings: ConnectionSettings;
   readonly #send: (event: ConnectionEvent) => void;
   readonly #outlet: Outlet;
+  readonly #offerHold: OfferHold;
   readonly #authentication: UserAuthentication;
   readonly #channels: Channels;
   readonly #alive: ClientAlive;
@@ -78,7 +76,6 @@ export class SshConnection implements Link {
   #isEnding = false;
   #isReported = false;
   #linger: NodeJS.Timeout | undefined;
-  #offerHold: NodeJS.Timeout | undefined;
   /** How many chunks wait for their turns. */
   #chunksWaiting = 0;
 
@@ -98,6 +95,7 @@ export class SshConnection implements Link {
     this.#logger = settings.logger.with({ connectionId, remoteAddr });
     this.#logger.debug("SSH_CONNECTED", "A client has connected");
     this.#outlet = new Outlet(socket, settings.transport.memory);
+    this.#offerHold = new OfferHold(this.#outlet);
     const logger = () => this.#logger;
     const sendMessage = (payload: Buffer) => this.#sendMessage(payload);
     this.#authentication = new UserAuthentication({
@@ -223,7 +221,7 @@ export class SshConnection implements Link {
         this.#identify(chunk);
       } else {
         this.#transport.receive(chunk);
-        this.#sendOffer();
+        this.#offerHold.end();
       }
     } catch (error) {
       this.#fail(this.#brokenBy(error));
@@ -235,7 +233,7 @@ export class SshConnection implements Link {
     const identified = this.#identification.read(chunk);
     if (identified === undefined) return;
     this.#clientVersion = identified.line;
-    if (identified.rest.length === 0 && identified.line.startsWith(HOLDING_BACK)) this.#holdOffer();
+    if (identified.rest.length === 0) this.#offerHold.begin(identified.line);
     this.#transport = new Transport(this.#settings.transport, signatureAlgorithms, identified.line, {
       write: (bytes) => this.#outlet.write(bytes),
       handshakeCompleted: (negotiated) => this.#handshakeCompleted(negotiated),
@@ -244,22 +242,6 @@ export class SshConnection implements Link {
       disconnected: (reason, text) => this.#disconnected(reason, text),
     });
     if (identified.rest.length > 0) this.#transport.receive(identified.rest);
-  }
-
-  /**
-   * Such a client's offer and its part of the key exchange are two segments, and the second waits until the first is
-   * acknowledged, which takes the kernel 40 ms unless there is something to send with it: our offer.
-   */
-  #holdOffer(): void {
-    this.#outlet.hold();
-    this.#offerHold = setTimeout(() => this.#sendOffer(), OFFER_HOLD_MILLIS);
-  }
-
-  #sendOffer(): void {
-    if (this.#offerHold === undefined) return;
-    clearTimeout(this.#offerHold);
-    this.#offerHold = undefined;
-    this.#outlet.release();
   }
 
   #handshakeCompleted(negotiated: Negotiated): void {
@@ -386,7 +368,7 @@ export class SshConnection implements Link {
   #end(): void {
     if (this.#isEnding) return;
     this.#isEnding = true;
-    clearTimeout(this.#offerHold);
+    this.#offerHold.forget();
     this.#alive.stop();
     this.#authentication.close();
     this.#channels.close();
