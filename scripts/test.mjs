@@ -5,7 +5,8 @@
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import {
   lockFileIsComplete,
   machinesImportXstateAndEachOther,
@@ -83,7 +84,12 @@ const lint = () => {
     for (const breach of breaches) console.log(`   ${breach.replaceAll("\n", "\n   ")}`);
     return breaches.length > 0;
   });
-  return { passed: Object.keys(checks).length - failures.length, failed: failures.length, skipped: 0 };
+  return {
+    passed: Object.keys(checks).length - failures.length,
+    failed: failures.length,
+    skipped: 0,
+    failures: failures.map(([title]) => title),
+  };
 };
 
 const tier = async (name, vitestOptions) => {
@@ -91,14 +97,14 @@ const tier = async (name, vitestOptions) => {
   const lacking = needs([name], { installing: false });
   if (lacking !== "") {
     console.log(`!!! THE TIER ${name.toUpperCase()} IS SKIPPED, for this machine cannot run it:\n${lacking}`);
-    return { passed: 0, failed: 0, skipped: 1 };
+    return { passed: 0, failed: 0, skipped: 1, failures: [] };
   }
   if (daemon) {
     try {
       build();
     } catch (error) {
       console.log(error.message);
-      return { passed: 0, failed: 1, skipped: 0 };
+      return { ...NOTHING_RAN, failures: ["the build"] };
     }
   }
   const output = join(root, ".run/test", `${name}.json`);
@@ -126,19 +132,40 @@ const tier = async (name, vitestOptions) => {
   return count(output, status);
 };
 
+const NOTHING_RAN = { passed: 0, failed: 1, skipped: 0 };
+
 /** Counts one tier. What fails outside of any test (a file that cannot be loaded, an unhandled error) counts too. */
 const count = (output, status) => {
-  if (!existsSync(output)) return { passed: 0, failed: 1, skipped: 0 };
+  if (!existsSync(output))
+    return { ...NOTHING_RAN, failures: ["the run itself, before any result was written"] };
   const { testResults } = JSON.parse(readFileSync(output, "utf8"));
   const counts = { passed: 0, failed: 0, skipped: 0 };
-  for (const { status: fileStatus, assertionResults } of testResults) {
-    for (const { status: each } of assertionResults) counts[each in counts ? each : "skipped"] += 1;
-    if (fileStatus === "failed" && assertionResults.every((each) => each.status !== "failed"))
+  const failures = [];
+  for (const { name, status: fileStatus, message, assertionResults } of testResults) {
+    const file = relative(root, name);
+    for (const { status: each, fullName, failureMessages } of assertionResults) {
+      counts[each in counts ? each : "skipped"] += 1;
+      if (each === "failed") failures.push(failure(`${file} > ${fullName}`, failureMessages.join("\n")));
+    }
+    if (fileStatus === "failed" && assertionResults.every((each) => each.status !== "failed")) {
       counts.failed += 1;
+      failures.push(failure(file, message));
+    }
   }
-  if (status !== 0 && counts.failed === 0) counts.failed = 1;
-  return counts;
+  if (status !== 0 && counts.failed === 0) {
+    counts.failed = 1;
+    failures.push("something outside of any test, see above");
+  }
+  return { ...counts, failures };
 };
+
+/** A test that failed and the beginning of why: who has only the end of the output must find both there. */
+const failure = (title, message) => {
+  const reason = stripVTControlCharacters(message).split("\n").slice(0, REASON_LINES);
+  return [title, ...reason.map((line) => `    ${line}`)].join("\n");
+};
+
+const REASON_LINES = 12;
 
 const report = (results) => {
   const total = (key) => results.reduce((sum, result) => sum + result[key], 0);
@@ -148,6 +175,7 @@ const report = (results) => {
     const cells = [String(passed).padStart(6), String(failed).padStart(8), String(skipped).padStart(9)];
     console.log(`${name.padEnd(12)} ${cells.join("")} ${seconds.toFixed(1).padStart(9)}`);
   }
+  for (const { name, failures } of results) for (const each of failures) console.log(`\n✗ ${name}: ${each}`);
   const empty = results.filter(({ passed, failed, skipped }) => passed + failed + skipped === 0);
   for (const { name } of empty) console.log(`!!! THE TIER ${name.toUpperCase()} HAS NO TESTS`);
   const skipped = total("skipped");
