@@ -8,6 +8,14 @@ import { violationsOf } from "../support/accessibility.ts";
 import { startBrowser, type TestBrowser } from "../support/browser.ts";
 import { type Daemon, startDaemon } from "../support/daemon.ts";
 import { type InspectorClient, inspectSection, openInspector } from "../support/inspector.ts";
+import {
+  isActive,
+  litStates,
+  recordLitStates,
+  searchFor,
+  selected,
+  tabTo,
+} from "../support/inspector-page.ts";
 import { keepScreenshot } from "../support/screenshots.ts";
 import { SshClient, type TerminalSession } from "../support/ssh.ts";
 import { usersAuth } from "../support/users.ts";
@@ -91,16 +99,6 @@ const signedIn = async (options: BrowserContextOptions = {}): Promise<Page> => {
 };
 
 const schemes = ["light", "dark"] as const;
-
-const isActive = (page: Page, state: string) =>
-  page.locator(`[data-state="${state}"].active`).first().waitFor();
-
-const searchFor = async (page: Page, text: string): Promise<void> => {
-  await page.getByRole("textbox", { name: /Reference/ }).fill(text);
-  await page.keyboard.press("Enter");
-};
-
-const selected = (page: Page) => page.locator('.timeline-list [role="option"][aria-selected="true"]');
 
 describe("the way in", () => {
   it.each(schemes)(
@@ -247,9 +245,20 @@ describe("a connection", () => {
     await page.getByText("Closed", { exact: true }).waitFor();
     await page.getByRole("button", { name: "First step" }).click();
     await isActive(page, "connection.entering.login.handshaking");
+    await recordLitStates(page);
     await page.getByRole("button", { name: "Play" }).click();
-    await isActive(page, "connection.entering.login.authenticating");
     await page.getByRole("button", { name: "Pause" }).click();
+    await page.getByRole("button", { name: "Play" }).click();
+    await page.getByRole("button", { name: "Last step", disabled: true }).waitFor();
+    expect(await litStates(page)).toEqual(
+      expect.arrayContaining([
+        "connection.entering.login.authenticating",
+        "authentication.granted",
+        "connection.provisioning",
+        "session.active.running",
+        "connection.closed",
+      ]),
+    );
   });
 
   it("can be ended by who may, and its user reads that", async () => {
@@ -363,15 +372,6 @@ describe("the keyboard alone", () => {
     await page.getByRole("heading", { name: /^jane/ }).waitFor();
   });
 });
-
-/** Presses Tab until an element that the selector names has the focus. */
-const tabTo = async (page: Page, selector: string, key = "Tab"): Promise<void> => {
-  for (let presses = 0; presses < 40; presses++) {
-    await page.keyboard.press(key);
-    if ((await page.locator(`:focus${selector}`).count()) > 0) return;
-  }
-  throw new Error(`${key} does not lead to ${selector}`);
-};
 
 describe("every size", () => {
   it.each([
