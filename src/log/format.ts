@@ -64,14 +64,14 @@ const jsonBody: Render = (entry, limit) => {
 const textLine: Render = (entry, limit) =>
   `${rfc3339(entry.time)}\t${entry.level}\t${textBody(entry, limit)}`;
 
+/** The code comes first of the details: the reference's text format has none, but who greps for one should find it. */
 const textBody: Render = (entry, limit) => {
-  const details: string[] = [];
+  const details = [`code=${word(entry.code)}`];
   for (const [name, detail] of Object.entries(entry.details)) {
     if (detail === undefined) continue;
     details.push(`${word(shorten(name, limit))}=${word(String(plain(detail, entry.level, limit)))}`);
   }
-  const message = escapeText(shorten(entry.message, limit));
-  return details.length === 0 ? message : `${message} (${details.join(" ")})`;
+  return `${escapeText(shorten(entry.message, limit))} (${details.join(" ")})`;
 };
 
 /** A value without blanks or the signs that separate details stays as it is; any other is quoted. */

@@ -86,14 +86,16 @@ describe("ljson", () => {
 });
 
 describe("text", () => {
-  it("is time, level and message with tabs between", () => {
-    expect(formatLine("text", entry())).toBe("2024-01-02T15:04:05Z\tinfo\tClient connected\n");
+  it("is time, level and message with tabs between, and has the code", () => {
+    expect(formatLine("text", entry())).toBe(
+      "2024-01-02T15:04:05Z\tinfo\tClient connected (code=SSH_CONNECTED)\n",
+    );
   });
 
   it("has the details in parentheses behind the message", () => {
     const details = { username: "jane", remoteAddress: "[2001:db8::1]:4022", attempts: 3, absent: undefined };
     expect(formatLine("text", entry({ details }))).toBe(
-      "2024-01-02T15:04:05Z\tinfo\tClient connected (username=jane remoteAddress=[2001:db8::1]:4022 attempts=3)\n",
+      "2024-01-02T15:04:05Z\tinfo\tClient connected (code=SSH_CONNECTED username=jane remoteAddress=[2001:db8::1]:4022 attempts=3)\n",
     );
   });
 
@@ -101,11 +103,11 @@ describe("text", () => {
     const username = "eve\n2024-01-02T15:04:06Z\tinfo\tUser root logged in";
     expect(formatLine("text", entry({ message: `Failed for ${username}`, details: { username } }))).toBe(
       "2024-01-02T15:04:05Z\tinfo\tFailed for eve\\n2024-01-02T15:04:06Z\\tinfo\\tUser root logged in" +
-        ' (username="eve\\n2024-01-02T15:04:06Z\\tinfo\\tUser root logged in")\n',
+        ' (code=SSH_CONNECTED username="eve\\n2024-01-02T15:04:06Z\\tinfo\\tUser root logged in")\n',
     );
     const details = { username: "eve remoteAddress=10.0.0.1) (ok", remoteAddress: "192.0.2.1:1" };
     expect(formatLine("text", entry({ details }))).toContain(
-      '(username="eve remoteAddress=10.0.0.1) (ok" remoteAddress=192.0.2.1:1)\n',
+      '(code=SSH_CONNECTED username="eve remoteAddress=10.0.0.1) (ok" remoteAddress=192.0.2.1:1)\n',
     );
   });
 
@@ -113,13 +115,15 @@ describe("text", () => {
     const username = "\u001b]0;owned\u0007\r\u009b31mad\u200bmin\u202e";
     expect(formatLine("text", entry({ message: username, details: { username, empty: "" } }))).toBe(
       "2024-01-02T15:04:05Z\tinfo\t\\u001b]0;owned\\u0007\\r\\u009b31mad\\u200bmin\\u202e" +
-        ' (username="\\u001b]0;owned\\u0007\\r\\u009b31mad\\u200bmin\\u202e" empty="")\n',
+        ' (code=SSH_CONNECTED username="\\u001b]0;owned\\u0007\\r\\u009b31mad\\u200bmin\\u202e" empty="")\n',
     );
   });
 
   it("leaves the letters of all languages alone", () => {
     const details = { username: "björn", name: "ジェーン🚢" };
-    expect(formatLine("text", entry({ details }))).toContain("(username=björn name=ジェーン🚢)");
+    expect(formatLine("text", entry({ details }))).toContain(
+      "(code=SSH_CONNECTED username=björn name=ジェーン🚢)",
+    );
   });
 });
 
@@ -136,7 +140,7 @@ describe("syslog", () => {
   it("has the text behind the header", () => {
     const details = { username: "eve\n<0>forged" };
     expect(formatSyslog("text", { facility: 23, tag: "berth" }, entry({ level: "emerg", details }))).toBe(
-      '<184>Jan  2 15:04:05 berth: Client connected (username="eve\\n<0>forged")\n',
+      '<184>Jan  2 15:04:05 berth: Client connected (code=SSH_CONNECTED username="eve\\n<0>forged")\n',
     );
   });
 

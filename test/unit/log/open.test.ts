@@ -44,7 +44,7 @@ describe("standard output", () => {
     await close();
     stdout.end();
     expect(await text(stdout)).toMatch(
-      /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)\tnotice\theard \(username=jane\)\n$/,
+      /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)\tnotice\theard \(code=TEST username=jane\)\n$/,
     );
   });
 

@@ -78,7 +78,7 @@ describe("UDP", () => {
     logger.error("TEST", "two");
     const [one, two] = await server.until(2);
     expect(one).toEqual(header(23 * 8 + 5, `berth\\[${process.pid}\\]`));
-    expect(one).toMatch(/: one \(username="eve\\n<0>forged"\)\n$/);
+    expect(one).toMatch(/: one \(code=TEST username="eve\\n<0>forged"\)\n$/);
     expect(two).toEqual(header(23 * 8 + 3, `berth\\[${process.pid}\\]`));
   });
 
@@ -94,7 +94,10 @@ describe("UDP", () => {
     const restarted = await listen("127.0.0.1", server.port);
     onTestFinished(restarted.close);
     logger.error("TEST", "somebody listens");
-    await vi.waitFor(() => expect(restarted.messages.at(-1)).toMatch(/somebody listens\n$/), 5_000);
+    await vi.waitFor(
+      () => expect(restarted.messages.at(-1)).toMatch(/somebody listens \(code=TEST\)\n$/),
+      5_000,
+    );
     expect(told()).toBe("");
   });
 });
@@ -128,7 +131,7 @@ describe("a Unix stream socket", () => {
     logger.error("TEST", "three");
     const restarted = await listen(path);
     onTestFinished(restarted.close);
-    await vi.waitFor(() => expect(restarted.messages.join("")).toMatch(/: three\n$/), 5_000);
+    await vi.waitFor(() => expect(restarted.messages.join("")).toMatch(/: three \(code=TEST\)\n$/), 5_000);
   });
 
   it("is opened again when the log is", async () => {
@@ -143,7 +146,7 @@ describe("a Unix stream socket", () => {
     });
     await Effect.runPromise(reopen);
     logger.error("TEST", "to the new one");
-    expect(await moved.until(1)).toEqual([expect.stringMatching(/to the new one\n$/)]);
+    expect(await moved.until(1)).toEqual([expect.stringMatching(/to the new one \(code=TEST\)\n$/)]);
     expect(server.messages).toEqual([]);
   });
 });
@@ -172,7 +175,7 @@ describe.skipIf(unix === undefined)("a Unix datagram socket", () => {
     for (let line = 0; line < count; line++) logger.error("TEST", String(line));
     const received = await server.until(count);
     expect(received[0]).toEqual(header(23 * 8 + 3, "berth"));
-    expect(received.map((line) => Number(line.split(": ")[1]))).toEqual(
+    expect(received.map((line) => Number.parseInt(line.split(": ")[1] ?? "", 10))).toEqual(
       Array.from({ length: count }, (_, line) => line),
     );
     expect(told()).toBe("");
@@ -192,7 +195,7 @@ describe.skipIf(unix === undefined)("a Unix datagram socket", () => {
     expect(told()).toMatch(/^LOG_WRITE_FAILED: the log cannot be written \(.*(ECONNREFUSED|ENOENT).*\n$/);
     const restarted = listen(path);
     const received = await restarted.until(2);
-    expect(received.map((line) => line.split(": ")[1])).toEqual(["two\n", "three\n"]);
+    expect(received.map((line) => line.split(": ")[1])).toEqual(["two (code=TEST)\n", "three (code=TEST)\n"]);
     expect(told()).toBe("");
   });
 
