@@ -278,7 +278,13 @@ export const sessionMachine = setup({
         id: "program",
         src: "runProgram",
         input: ({ context }) => programInputOf(context),
-        onError: { target: "failing", actions: { type: "keepReason", params: ({ event }) => event } },
+        onError: {
+          target: "failing",
+          actions: [
+            { type: "keepReason", params: ({ event }) => event },
+            { type: "log", params: ({ context }) => failureLine(context) },
+          ],
+        },
       },
       on: {
         "window.changed": {
@@ -301,7 +307,10 @@ export const sessionMachine = setup({
         "program.exited": { target: "finishing", actions: assign(({ event }) => ({ exit: event.exit })) },
         "program.failed": {
           target: "failing",
-          actions: { type: "keepReason", params: ({ event }) => event },
+          actions: [
+            { type: "keepReason", params: ({ event }) => event },
+            { type: "log", params: ({ context }) => failureLine(context) },
+          ],
         },
         "environment.refused": {
           target: "failing",
@@ -314,14 +323,12 @@ export const sessionMachine = setup({
       },
     },
 
+    /** The reason is in the log already: why there is no environment was said by the connection, once. */
     failing: {
-      entry: [
-        { type: "log", params: ({ context }) => failureLine(context) },
-        {
-          type: "showFailure",
-          params: ({ context }) => ({ ...context, text: context.refusal?.userMessage ?? "" }),
-        },
-      ],
+      entry: {
+        type: "showFailure",
+        params: ({ context }) => ({ ...context, text: context.refusal?.userMessage ?? "" }),
+      },
       always: { target: "finishing" },
     },
     finishing: {

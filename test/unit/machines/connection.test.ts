@@ -203,4 +203,14 @@ describe("a connection", () => {
     for (const event of [opened, shell]) actor.send(event);
     expect(said).toEqual(["The server is shutting down. Please connect again in a moment."]);
   });
+
+  it("without an environment tells every program why, and the log once", async () => {
+    const { actor, logged, said } = await reach(places["refusing nobody"] as Place);
+    for (const event of [opened, shell]) {
+      actor.send(event);
+      actor.send({ ...event, channel: 1 });
+    }
+    expect(said).toEqual([refusal.userMessage, refusal.userMessage]);
+    expect(logged.filter((code) => code === refusal.code)).toHaveLength(1);
+  });
 });
