@@ -13,9 +13,10 @@ const isMachine = (value: unknown): value is AnyStateMachine =>
   typeof value === "object" && value !== null && "root" in value && "implementations" in value;
 
 let drawn: ReadonlyMap<string, string>;
+// All machines are laid out anew, which keeps a processor busy for seconds.
 beforeAll(async () => {
   drawn = await diagrams();
-});
+}, 180_000);
 
 it("the catalogue has every machine of machines/ under its file's name", async () => {
   const machines: Record<string, AnyStateMachine> = {};
