@@ -4,7 +4,7 @@
  */
 import type { ErrorActorEvent } from "xstate";
 import type { ConnectionAdmitted, ConnectionEvent, ConnectionInput } from "./connection-facts.ts";
-import type { LogLine, Refusal } from "./facts.ts";
+import { type LogLine, type Refusal, refusalOf } from "./facts.ts";
 import type { ServiceReport } from "./service.ts";
 
 /** How many connections may be logging in at once, in the manner of OpenSSH's MaxStartups. */
@@ -68,6 +68,8 @@ export type DaemonEvent =
     }
   | ConnectionReport
   | { readonly type: "stop.requested" }
+  /** Something of this process threw, and nothing caught it: a bug of ours, or of a library. */
+  | { readonly type: "exception.uncaught"; readonly error: unknown }
   | ErrorActorEvent;
 
 export type DaemonOutcome = { readonly refusal: Refusal | undefined };
@@ -112,6 +114,11 @@ export const crashLine = ({ name, refusal }: { name: string; refusal: Refusal })
   message: refusal.message,
   details: { ...refusal.details, service: name },
 });
+
+export const uncaughtLine = (error: unknown): LogLine => {
+  const { code, message, details } = refusalOf(error);
+  return { level: "crit", code, message: `The daemon has to end: nothing caught ${message}`, details };
+};
 
 export const shutDown: Refusal = {
   code: "SSH_SHUTTING_DOWN",

@@ -20,6 +20,7 @@ import {
   shutDown,
   startingUp,
   startupsExceeded,
+  uncaughtLine,
 } from "./daemon-facts.ts";
 import { type LogLine, type Refusal, refusalOf } from "./facts.ts";
 import { requiredAction, requiredSource } from "./required.ts";
@@ -166,6 +167,14 @@ export const daemonMachine = supervisor.createMachine({
         },
       ],
     },
+    /** What it has left undone is not known: everybody is told, and whoever supervises the process starts it anew. */
+    "exception.uncaught": {
+      target: ".failing",
+      actions: [
+        { type: "keepReason", params: ({ event }) => ({ refusal: refusalOf(event.error) }) },
+        { type: "log", params: ({ event }) => ({ line: uncaughtLine(event.error) }) },
+      ],
+    },
   },
   states: {
     starting: {
@@ -216,7 +225,12 @@ export const daemonMachine = supervisor.createMachine({
       entry: ["stopServices", "tellToEnd"],
       always: { guard: "nobodyIsLeft", target: "failed" },
       after: { closeDeadline: { target: "failed" } },
-      on: { "stop.requested": { target: "failed" } },
+      on: {
+        "stop.requested": { target: "failed" },
+        "exception.uncaught": {
+          actions: { type: "log", params: ({ event }) => ({ line: uncaughtLine(event.error) }) },
+        },
+      },
     },
     stopped: { type: "final" },
     failed: { type: "final" },

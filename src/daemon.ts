@@ -61,6 +61,8 @@ export interface Watched {
 export interface Daemon {
   /** Asks it to stop: the first time it drains, the second time it ends at once. */
   readonly stop: () => void;
+  /** Tells it of an exception that nothing caught: it ends in order, as failed. */
+  readonly uncaught: (error: unknown) => void;
   /** Ends when the daemon has stopped and given everything back; a refusal says why it could not go on. */
   readonly stopped: Promise<DaemonOutcome>;
 }
@@ -128,7 +130,11 @@ export const startDaemon = (sources: DaemonSources): Daemon => {
   });
   logger.info("SERVICE_POOL_STARTING", "The services are starting");
   root.start();
-  return { stop: () => root.send({ type: "stop.requested" }), stopped };
+  return {
+    stop: () => root.send({ type: "stop.requested" }),
+    uncaught: (error) => root.send({ type: "exception.uncaught", error }),
+    stopped,
+  };
 };
 
 const inputOf = (

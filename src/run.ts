@@ -180,24 +180,32 @@ const open = (
     });
   });
 
-/** SIGINT and SIGTERM drain, a second one ends at once; SIGHUP opens the log's file again. */
-const obeySignals = (daemon: Daemon, log: Log): Effect.Effect<void, never, Scope.Scope> =>
-  Effect.acquireRelease(
+/**
+ * SIGINT and SIGTERM drain, a second one ends at once; SIGHUP opens the log's file again. An exception that nothing
+ * caught reaches the log, not only standard error, and everybody is told before the process ends.
+ */
+const obeySignals = (daemon: Daemon, { logger, reopen }: Log): Effect.Effect<void, never, Scope.Scope> => {
+  const stop = (signal: NodeJS.Signals): void => {
+    logger.notice("SERVICE_POOL_STOPPING", `${signal} received: no new connections, live ones may finish`);
+    daemon.stop();
+  };
+  const rotate = (): void =>
+    void Effect.runPromise(
+      Effect.catch(reopen, (error) => Effect.sync(() => logger.error(error.code, error.message))),
+    );
+  const uncaught = (error: unknown): void => {
+    const stack = error instanceof Error ? error.stack : undefined;
+    logger.debug("UNKNOWN_ERROR", "Where nothing caught an exception", { stack });
+    daemon.uncaught(error);
+  };
+  const listeners = { SIGINT: stop, SIGTERM: stop, SIGHUP: rotate, uncaughtException: uncaught };
+  return Effect.acquireRelease(
     Effect.sync(() => {
-      const stop = (signal: NodeJS.Signals): void => {
-        log.logger.notice(
-          "SERVICE_POOL_STOPPING",
-          `${signal} received: no new connections, live ones may finish`,
-        );
-        daemon.stop();
-      };
-      const rotate = (): void =>
-        void Effect.runPromise(
-          Effect.catch(log.reopen, (error) => Effect.sync(() => log.logger.error(error.code, error.message))),
-        );
-      process.on("SIGINT", stop).on("SIGTERM", stop).on("SIGHUP", rotate);
-      return { stop, rotate };
+      for (const [name, listener] of Object.entries(listeners)) process.on(name, listener);
     }),
-    ({ stop, rotate }) =>
-      Effect.sync(() => void process.off("SIGINT", stop).off("SIGTERM", stop).off("SIGHUP", rotate)),
+    () =>
+      Effect.sync(() => {
+        for (const [name, listener] of Object.entries(listeners)) process.off(name, listener);
+      }),
   );
+};

@@ -79,6 +79,7 @@ const events: EventOf<BerthEvent> = {
   ...requests,
   "service.ready": ({ address }) => ({ address }),
   "service.crashed": ({ error }) => codeOf(refusalOf(error)),
+  "exception.uncaught": ({ error }) => codeOf(refusalOf(error)),
   "service.running": ({ name, address }) => ({ name, address }),
   "service.restarting": ({ name, refusal }) => ({ name, ...codeOf(refusal) }),
   "service.gaveUp": ({ name, refusal }) => ({ name, ...codeOf(refusal) }),

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect } from "vitest";
 import type { AnyMachineSnapshot } from "xstate";
 import { daemonMachine } from "../../machines/daemon.ts";
 import type { DaemonContext } from "../../machines/daemon-facts.ts";
+import type { Refusal } from "../../machines/facts.ts";
 import { Message } from "../../src/ssh/wire.ts";
 import { certificateAuthority } from "../support/certificates.ts";
 import type { Configuration } from "../support/daemon.ts";
@@ -33,7 +34,9 @@ interface DaemonWorld extends AsyncDisposable {
   client: WireClient | undefined;
   /** The number of the client's session, on the daemon's side. */
   channel: number;
-  /** What the log says of the service that takes the daemon down. */
+  /** What the daemon has said to the client at the end. */
+  farewell: ReturnType<WireClient["disconnection"]> | undefined;
+  /** What the log says of what takes the daemon down. */
   lack: string;
   /** What is to be given back at the end, last things first. */
   readonly owned: AsyncDisposable[];
@@ -47,6 +50,10 @@ const runs = ({ context }: AnyMachineSnapshot, service: string): boolean =>
 /** A client is logged in, and holds a session. */
 const isServing = (snapshot: AnyMachineSnapshot): boolean =>
   snapshot.matches("running") && runs(snapshot, "ssh") && hasClient(snapshot) && isIdle(snapshot);
+/** Why it is failing. */
+const lacks = ({ context }: AnyMachineSnapshot, { code }: Refusal): boolean =>
+  (context as DaemonContext).refusal?.code === code;
+const uncaught = { type: "exception.uncaught", error: new Error("a bug") };
 const ended = { type: "connection.ended", connectionId: "c1", wasAdmitted: true };
 const offered = { type: "connection.offered", connectionId: "c1", remoteAddress: "", lot: 0 };
 
@@ -118,8 +125,14 @@ const awaitsHealth = (snapshot: AnyMachineSnapshot): boolean =>
 const stop = (_: DaemonWorld, daemon: ObservedDaemon): void => daemon.signal("SIGTERM");
 
 const isTold = async (world: DaemonWorld): Promise<void> => {
-  const { text } = await clientOf(world).disconnection();
+  world.farewell ??= clientOf(world).disconnection();
+  const { text } = await world.farewell;
   expect(text).toContain("The server has been shut down.");
+};
+
+const throws = async (_: DaemonWorld, { log, signal }: ObservedDaemon): Promise<void> => {
+  signal("SIGUSR2");
+  await log.next("UNKNOWN_ERROR", ({ level, message }) => level === "crit" && message.endsWith("a bug"));
 };
 
 const leave = (world: DaemonWorld): void => void clientOf(world).socket.destroy();
@@ -245,6 +258,19 @@ walk<DaemonWorld>("daemon", {
         await isServed(world);
       },
     },
+    "something throws that nothing catches": {
+      event: uncaught,
+      when: isServing,
+      cause: async (world, daemon) => {
+        await throws(world, daemon);
+        world.lack = "UNKNOWN_ERROR";
+      },
+    },
+    "something throws when it is failing": {
+      event: uncaught,
+      when: (snapshot) => snapshot.matches("failing") && lacks(snapshot, REFUSAL),
+      cause: throws,
+    },
   },
   besides: () => ({
     "daemon|service.running|0":
@@ -261,6 +287,7 @@ walk<DaemonWorld>("daemon", {
       dns: undefined,
       client: undefined,
       channel: 0,
+      farewell: undefined,
       lack: "",
       [Symbol.asyncDispose]: async () => {
         for (const each of owned.toReversed()) await each[Symbol.asyncDispose]();

@@ -39,3 +39,8 @@ Actor.prototype.start = function () {
   }
   return start.call(this);
 };
+
+/** A bug of ours, to be caused from outside. */
+process.on("SIGUSR2", () => {
+  throw new Error("a bug");
+});
