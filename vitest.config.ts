@@ -30,6 +30,8 @@ const project = (
     ],
     testTimeout: testSeconds * 1000,
     hookTimeout: testSeconds * 1000,
+    expect: { poll: { timeout: testSeconds * 500 } },
+    env: { PATIENCE_SECONDS: String(testSeconds / 2) },
     maxWorkers: workers,
     fileParallelism: workers > 1,
     sequence: { groupOrder: order },

@@ -19,7 +19,7 @@ const quickStart = async (dockerHost: string, command: string) => {
     env: { HOME: home.path, XDG_STATE_HOME: home.path, DOCKER_HOST: dockerHost },
   });
   const output = transcriptOf(berth.stdout);
-  const [, port] = await output.waitFor(/ssh -p (\d+) demo@127\.0\.0\.1/, 50);
+  const [, port] = await output.waitFor(/ssh -p (\d+) demo@127\.0\.0\.1/);
   const [, password] = await output.waitFor(/password of this run is: (\S+)/);
   const [place] = await output.waitFor(/(Every connection|Programs run)[^\n]*\n/);
   await using ssh = await SshClient.to({

@@ -26,7 +26,7 @@ const textOf = (file: string): Promise<string | undefined> =>
   });
 
 const logged = (file: string, code: string) =>
-  eventually(() => textOf(file).then((text) => text?.includes(code)), code, 45);
+  eventually(() => textOf(file).then((text) => text?.includes(code)), code);
 
 describe("without a file", () => {
   it("--dump-config shows the defaults, to begin a configuration with", async () => {

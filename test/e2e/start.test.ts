@@ -10,9 +10,6 @@ import { projectRoot } from "../support/root.ts";
 import { SshClient, type SshTarget } from "../support/ssh.ts";
 import { Transcript, within } from "../support/transcript.ts";
 
-/** It may have to build first. */
-const STARTING_SECONDS = 50;
-
 interface Started extends AsyncDisposable {
   readonly output: Transcript;
   /** Presses Ctrl-C in its terminal. */
@@ -52,7 +49,7 @@ const npmStart = async (home: Directory): Promise<Started> => {
     signal: (name) => npm.kill(name),
     ending,
     logIn: async () => {
-      const [, port, username, host] = await output.waitFor(/ssh -p (\d+) (\w+)@(\S+)/, STARTING_SECONDS);
+      const [, port, username, host] = await output.waitFor(/ssh -p (\d+) (\w+)@(\S+)/);
       const [, password] = await output.waitFor(/password of this run is: (\S+)/);
       await output.waitFor("Ctrl-C");
       target = {
@@ -128,10 +125,7 @@ describe("npm start", () => {
     await Promise.race([once(holder, "listening"), once(holder, "error")]);
     try {
       await using npm = await npmStart(home);
-      const [, port] = await npm.output.waitFor(
-        /Port 2222 is taken, so it is port (\d+)\./,
-        STARTING_SECONDS,
-      );
+      const [, port] = await npm.output.waitFor(/Port 2222 is taken, so it is port (\d+)\./);
       await using ssh = await npm.logIn();
       expect(`${npm.target().port}`).toBe(port);
       expect(await ssh.run("echo in")).toMatchObject({ code: 0, stdout: "in\n" });

@@ -16,6 +16,7 @@ import {
   selected,
   tabTo,
 } from "../support/inspector-page.ts";
+import { PATIENCE_SECONDS } from "../support/patience.ts";
 import { keepScreenshot } from "../support/screenshots.ts";
 import { SshClient, type TerminalSession } from "../support/ssh.ts";
 import { usersAuth } from "../support/users.ts";
@@ -76,7 +77,7 @@ const openPage = async (options: BrowserContextOptions = {}): Promise<Page> => {
   const page = await (
     await browser.profile({ viewport: { width: 1440, height: 900 }, ...options })
   ).newPage();
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(PATIENCE_SECONDS * 1000);
   page.on("pageerror", (error) => troubles.push(String(error)));
   page.on("console", (message) => {
     // Chromium says so of every answer that refuses or finds nothing.

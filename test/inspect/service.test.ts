@@ -16,6 +16,7 @@ import { type InspectorClient, inspectSection, openInspector } from "../support/
 import { generateKey } from "../support/keys.ts";
 import type { LogLine } from "../support/log.ts";
 import { nodeClient } from "../support/node-client.ts";
+import { PATIENCE_SECONDS } from "../support/patience.ts";
 import { freePort } from "../support/ports.ts";
 import { directory, eventually } from "../support/resources.ts";
 import { SshClient } from "../support/ssh.ts";
@@ -195,7 +196,7 @@ describe("who does not read what they are sent", () => {
     await using _ = daemon;
     const socket = await inspector.connect();
     (socket as unknown as { readonly _socket: { pause: () => void } })._socket.pause();
-    const ended = daemon.log.next("INSPECT_TOO_SLOW", {}, 50);
+    const ended = daemon.log.next("INSPECT_TOO_SLOW");
     let isOver = false;
     ended.finally(() => {
       isOver = true;
@@ -243,7 +244,7 @@ describe("how a daemon stops", () => {
       }
     });
     const closed = once(socket, "close");
-    expect(await within(20, daemon.stop(), () => "the daemon did not stop")).toEqual({
+    expect(await within(PATIENCE_SECONDS, daemon.stop(), () => "the daemon did not stop")).toEqual({
       code: 0,
       signal: null,
     });

@@ -99,11 +99,11 @@ describe("with a slow KDC", () => {
     const client = [script("crowd"), String(daemon.port), String(LOGINS), "user1", PASSWORD];
     await using crowd = start("chrt", ["--idle", "0", process.execPath, ...client]);
     const heard = transcriptOf(crowd.stdout);
-    await heard.waitFor("all wait", 40);
+    await heard.waitFor("all wait");
     await byTicket(ticketHolder, initiator);
     expect(heard.text).not.toContain("one is in");
 
-    const [outcome] = await heard.waitFor(/\{.*\}/, 40);
+    const [outcome] = await heard.waitFor(/\{.*\}/);
     typist.stdin.end();
     const [echoes] = await typed.waitFor(/\[\[.*\]\]/);
     const { seconds, ended } = JSON.parse(outcome) as { seconds: number; ended: number };

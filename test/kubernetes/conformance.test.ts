@@ -89,6 +89,5 @@ afterAll(() =>
       (await cluster.pods(namespaceFor("connection"))).length === 0 &&
       (await cluster.pods(namespaceFor("session"))).length === 0,
     "no pod of a connection or a session is left",
-    120,
   ),
 );

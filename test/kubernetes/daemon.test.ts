@@ -96,7 +96,7 @@ describe("mode persistent, as the release notes have it", () => {
     await Promise.all(
       shells.map(async (shell, n) => {
         shell.write(`echo shell ${n} i''n $(hostname)\n`);
-        await shell.waitFor(`shell ${n} in my-pod`, 100);
+        await shell.waitFor(`shell ${n} in my-pod`);
       }),
     );
     expect(await podNames()).toEqual(["my-pod"]);
@@ -119,24 +119,24 @@ describe("a daemon that is killed with people in its pods", () => {
     const connection = { mode: "connection", metadata: { namespace }, spec };
     await using living = await serve(person, { config: await config(connection) });
     await using staying = living.client.terminal("echo in; sleep 1000");
-    await staying.waitFor("in", 60);
+    await staying.waitFor("in");
     const mode = async (pod: Configuration) => serve(person, { config: await config(pod) });
     const dying = [await mode(connection), await mode({ ...connection, mode: "session" })];
     const terminals = dying.flatMap(({ client }) =>
       Array.from({ length: 3 }, () => client.terminal("echo in; sleep 1000")),
     );
-    for (const terminal of terminals) await terminal.waitFor("in", 60);
+    for (const terminal of terminals) await terminal.waitFor("in");
     const before = await podNames();
     expect(before).toHaveLength(8);
     await Promise.all(dying.map(({ daemon }) => daemon.kill9()));
     for (const terminal of terminals) await terminal[Symbol.asyncDispose]();
     expect(await podNames()).toEqual(before);
     await using next = await serve(person, { config: await config(connection) });
-    await eventually(async () => (await podNames()).length === 2, "two pods are left", 120);
+    await eventually(async () => (await podNames()).length === 2, "two pods are left");
     expect(await podNames()).toContain("somebody-elses");
     expect((await next.client.run("echo back")).stdout).toBe("back\n");
     staying.kill();
-    await eventually(async () => (await podNames()).length === 1, "only somebody else's pod is left", 120);
+    await eventually(async () => (await podNames()).length === 1, "only somebody else's pod is left");
     for (const { client } of dying) await client[Symbol.asyncDispose]();
   });
 });

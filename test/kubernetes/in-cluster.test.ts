@@ -70,15 +70,11 @@ beforeAll(async () => {
   );
   replicas = await Promise.all(
     names.map(async (name) => {
-      const pod = await eventually(
-        async () => {
-          const seen = await cluster.pod(name, "berth");
-          const ready = seen?.status?.conditions?.find(({ type }) => type === "Ready");
-          return ready?.status === "True" && seen;
-        },
-        `${name} is ready`,
-        120,
-      );
+      const pod = await eventually(async () => {
+        const seen = await cluster.pod(name, "berth");
+        const ready = seen?.status?.conditions?.find(({ type }) => type === "Ready");
+        return ready?.status === "True" && seen;
+      }, `${name} is ready`);
       const client = await SshClient.to({
         host: pod.status?.podIP ?? "",
         port: 2222,

@@ -29,7 +29,6 @@ const noPods = () =>
     async () =>
       (await cluster.pods(namespace)).every(({ metadata }) => metadata?.deletionTimestamp !== undefined),
     "all pods are gone or going",
-    60,
   );
 
 describe("mode connection", () => {
@@ -240,4 +239,4 @@ it("runs a session's program in an image without a shell", async () => {
 });
 
 it("leaves no pod behind", () =>
-  eventually(async () => (await cluster.pods(namespace)).length === 0, "all pods are gone", 110));
+  eventually(async () => (await cluster.pods(namespace)).length === 0, "all pods are gone"));

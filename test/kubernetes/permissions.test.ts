@@ -29,7 +29,6 @@ const existingPod = async (namespace: string): Promise<void> => {
   await eventually(
     async () => (await cluster.pod("own", namespace))?.status?.phase === "Running",
     "the pod runs",
-    90,
   );
 };
 
@@ -56,7 +55,7 @@ const untilTold = async (sentence: string, namespace: string, pod: object): Prom
   }
   await Promise.all(programs.map(({ close }) => close()));
   await daemon.leave();
-  await eventually(wasTold, sentence, 30);
+  await eventually(wasTold, sentence);
 };
 
 describe.each(Object.entries(roles))("without one of the permissions for %s", (name, pod) => {

@@ -36,11 +36,7 @@ const foreign = (command: readonly string[] = IDLE, spec: object = {}) =>
   });
 
 const phase = (wanted: string) =>
-  eventually(
-    async () => (await cluster.pod(name, namespace))?.status?.phase === wanted,
-    `pod is ${wanted}`,
-    60,
-  );
+  eventually(async () => (await cluster.pod(name, namespace))?.status?.phase === wanted, `pod is ${wanted}`);
 
 const annotations = async (): Promise<Record<string, string>> =>
   (await cluster.pod(name, namespace))?.metadata?.annotations ?? {};
@@ -231,14 +227,10 @@ describe("a pod that is idle", () => {
       "alive\n",
     );
     await second.close();
-    await eventually(
-      async () => {
-        const pod = await cluster.pod(name, namespace);
-        return pod === undefined || pod.metadata?.deletionTimestamp !== undefined;
-      },
-      "the idle pod is deleted",
-      60,
-    );
+    await eventually(async () => {
+      const pod = await cluster.pod(name, namespace);
+      return pod === undefined || pod.metadata?.deletionTimestamp !== undefined;
+    }, "the idle pod is deleted");
   });
 
   it("is found by a daemon that starts later", async () => {
@@ -252,7 +244,6 @@ describe("a pod that is idle", () => {
     await eventually(
       async () => (await cluster.pod(name, namespace))?.metadata?.deletionTimestamp !== undefined,
       "the idle pod is deleted",
-      60,
     );
     expect((await cluster.pod(`${name}-other`, namespace))?.metadata?.deletionTimestamp).toBeUndefined();
   });

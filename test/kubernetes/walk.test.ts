@@ -258,8 +258,6 @@ walk<KubernetesWorld>("kubernetes", {
   world: () => kubernetesWorld(portal, api),
   daemon: async () => daemon,
   begin: (world, observed) => world.logIn(observed),
-  // The scheduler and the kubelet have a part in some.
-  stepSeconds: 90,
   looks: {
     "kubernetes.planning": seesGranted,
     "kubernetes.pod.lookingUp": seesLookup,

@@ -133,7 +133,7 @@ const ask = (
 
 /** Types of the messages that came. */
 const received = ({ client }: AuthenticationWorld) =>
-  expect.poll(() => client.received.map(([type]) => type ?? 0), { timeout: 20_000 });
+  expect.poll(() => client.received.map(([type]) => type ?? 0));
 
 /** What a person is asked: only the instruction is of interest. */
 const questionOf = async ({ client }: AuthenticationWorld) => {
@@ -172,7 +172,7 @@ const ignore = (): void => {};
 const asks =
   (path: string) =>
   ({ username }: AuthenticationWorld) =>
-    expect.poll(() => portal.asked(username), { timeout: 20_000 }).toContain(path);
+    expect.poll(() => portal.asked(username)).toContain(path);
 
 const attemptOf = ({ context }: AnyMachineSnapshot) => (context as AuthenticationContext).attempt;
 const asksKdc = (snapshot: AnyMachineSnapshot): boolean =>
@@ -370,7 +370,7 @@ walk<AuthenticationWorld>("authentication", {
     "authentication.awaitingRequest": async (world) => {
       const answers = [Message.SERVICE_ACCEPT, Message.USERAUTH_FAILURE, Message.USERAUTH_PK_OK];
       const last = () => world.client.received.at(-1)?.[0];
-      await expect.poll(last, { timeout: 20_000 }).toSatisfy((type) => answers.includes(type as never));
+      await expect.poll(last).toSatisfy((type) => answers.includes(type as never));
     },
     "authentication.checkingPassword": asks("/password"),
     "authentication.askingForKey": asks("/pubkey"),
@@ -378,8 +378,7 @@ walk<AuthenticationWorld>("authentication", {
     "authentication.askingPerson": (world) => received(world).toContain(Message.USERAUTH_INFO_REQUEST),
     "authentication.askingKerberos": async (world) => {
       if (!world.isKdcSilent) await received(world).toContain(Message.USERAUTH_GSSAPI_RESPONSE);
-      else
-        await expect.poll(() => silent.asked(), { timeout: 20_000 }).toBeGreaterThan(world.questionsBefore);
+      else await expect.poll(() => silent.asked()).toBeGreaterThan(world.questionsBefore);
     },
     "authentication.awaitingVerdict": asks("/authz"),
     "authentication.awaitingReport": asks("/authz"),

@@ -83,14 +83,14 @@ const isAnswered =
   (type: number): Look<ConnectionWorld> =>
   async (world) => {
     const { received } = await clientOf(world);
-    await expect.poll(() => received.map(([each]) => each), { timeout: 20_000 }).toContain(type);
+    await expect.poll(() => received.map(([each]) => each)).toContain(type);
   };
 
 /** A webhook was asked about the user. */
 const isAsked =
   (path: string): Look<ConnectionWorld> =>
   ({ username }) =>
-    expect.poll(() => servers.portal.asked(username), { timeout: 20_000 }).toContain(path);
+    expect.poll(() => servers.portal.asked(username)).toContain(path);
 
 /** The client is told that it is over, unless it has gone itself. */
 const isLeft: Look<ConnectionWorld> = async (world, daemon) => {
@@ -285,7 +285,7 @@ walk<ConnectionWorld>("connection", {
     },
     "connection.serving.open": (world, daemon) => seesRow(world, daemon, { state: "serving.open" }),
     "connection.serving.draining": async (world, daemon) => {
-      await expect.poll(() => listenersOf(daemon.port), { timeout: 20_000 }).toEqual([]);
+      await expect.poll(() => listenersOf(daemon.port)).toEqual([]);
       await seesRow(world, daemon, { state: "serving.draining" });
     },
     "connection.refusing": async (world) => {
@@ -312,7 +312,6 @@ walk<ConnectionWorld>("connection", {
         IN_VAIN,
     }),
   }),
-  stepSeconds: 45,
   unreached: {
     "connection|forwarding.requested|0":
       "messages of the connection protocol before the login break the protocol, and with the login there are settings",

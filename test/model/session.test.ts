@@ -205,7 +205,7 @@ walk<SessionWorld>("session", {
       cause: async ({ client, channel, gate }) => {
         const before = countOf(sshd.log.text);
         client.send(Message.CHANNEL_EOF, { uint32: channel });
-        await expect.poll(() => countOf(sshd.log.text), { timeout: 20_000 }).toBeGreaterThan(before);
+        await expect.poll(() => countOf(sshd.log.text)).toBeGreaterThan(before);
         gate.cut();
       },
     },
@@ -245,7 +245,7 @@ walk<SessionWorld>("session", {
       isSilent(world);
     },
     "session.active.starting": ({ programsBefore }) =>
-      expect.poll(() => programsOf(sshd.log.text), { timeout: 20_000 }).toBe(programsBefore + 1),
+      expect.poll(() => programsOf(sshd.log.text)).toBe(programsBefore + 1),
     "session.active.running": async ({ client }) => {
       if (client.received.some((payload) => payload.includes("begun"))) return;
       expect((await client.next(Message.CHANNEL_DATA)).toString()).toContain("begun");

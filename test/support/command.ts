@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import type { Readable, Writable } from "node:stream";
 import { finished, pipeline } from "node:stream/promises";
+import { PATIENCE_SECONDS } from "./patience.ts";
 import { Transcript, within } from "./transcript.ts";
 
 /** How a program ended: with a status, or by a signal (`SIGTERM`). */
@@ -24,7 +25,7 @@ export interface CommandOptions {
   /** Added to this process's environment. */
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
-  /** After this the program is killed and the run fails. Default 60. */
+  /** After this the program is killed and the run fails. Default `PATIENCE_SECONDS`. */
   readonly withinSeconds?: number;
 }
 
@@ -94,7 +95,7 @@ export const run = async (
   await using running = start(file, args, options);
   const input = options.stdin ?? "";
   const [bytes, stderr, ending] = await within(
-    options.withinSeconds ?? 60,
+    options.withinSeconds ?? PATIENCE_SECONDS,
     Promise.all([
       collect(running.stdout),
       collect(running.stderr),

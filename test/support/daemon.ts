@@ -5,6 +5,7 @@ import { stringify } from "yaml";
 import { type Ending, start } from "./command.ts";
 import { generateKey, type Key } from "./keys.ts";
 import { DaemonLog } from "./log.ts";
+import { PATIENCE_SECONDS } from "./patience.ts";
 import { freePort } from "./ports.ts";
 import { directory, rssBytes } from "./resources.ts";
 import { projectRoot } from "./root.ts";
@@ -55,9 +56,6 @@ export interface Daemon extends AsyncDisposable {
   readonly kill9: () => Promise<Ending>;
 }
 
-/** A machine that is busy with something else takes this long to start Node.js. */
-const START_SECONDS = 45;
-
 /** The built command line, to start without the rest. */
 export const ENTRY = join(projectRoot, "dist/src/main.js");
 
@@ -105,14 +103,16 @@ export const startDaemon = async (options: DaemonOptions): Promise<Daemon> => {
     [Symbol.asyncDispose]: async () => {
       // What the daemon started for connections is its own to clean up; only a hung one is killed.
       berth.kill("SIGTERM");
-      const hung = setTimeout(() => berth.kill("SIGKILL"), 10_000);
+      const drained = setTimeout(() => berth.kill("SIGTERM"), 10_000);
+      const hung = setTimeout(() => berth.kill("SIGKILL"), PATIENCE_SECONDS * 1000);
       await berth.ending;
+      clearTimeout(drained);
       clearTimeout(hung);
       await home[Symbol.asyncDispose]();
     },
   };
   try {
-    await (options.ready ?? ((started) => started.log.next("SSH_AVAILABLE", {}, START_SECONDS)))(daemon);
+    await (options.ready ?? ((started) => started.log.next("SSH_AVAILABLE")))(daemon);
   } catch (error) {
     await daemon[Symbol.asyncDispose]();
     throw error;

@@ -9,9 +9,6 @@ import { type Running, run, start, transcriptOf } from "./command.ts";
 import { type ImageOptions, imageArchive } from "./docker-images.ts";
 import { directory, eventually } from "./resources.ts";
 
-/** It starts a containerd of its own and looks after what it finds first: that takes long on a busy machine. */
-const START_SECONDS = 60;
-
 export interface TestEngine extends AsyncDisposable {
   /** As a configuration names it: `unix:///…/docker.sock`. */
   readonly host: string;
@@ -55,7 +52,7 @@ export const startEngine = async (more: ReadonlyArray<string> = []): Promise<Tes
     ]);
     dockerd.stdin.end();
     dockerd.stdout.resume();
-    await transcriptOf(dockerd.stderr).waitFor("API listen on", START_SECONDS);
+    await transcriptOf(dockerd.stderr).waitFor("API listen on");
   };
   const end = async (signal: NodeJS.Signals): Promise<void> => {
     dockerd?.kill(signal);

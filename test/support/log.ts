@@ -2,6 +2,7 @@
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { transcriptOf } from "./command.ts";
+import { PATIENCE_SECONDS } from "./patience.ts";
 import { type Transcript, within } from "./transcript.ts";
 
 /** A line of the format `ljson`. */
@@ -48,14 +49,14 @@ export class DaemonLog {
    * The first line with this code, and these details or this property, that no `next` gave before; waits for it.
    * Rejects with the codes that came when the time is over or the log ends.
    */
-  async next(code: string, pattern: LinePattern = {}, withinSeconds = 20): Promise<LogLine> {
+  async next(code: string, pattern: LinePattern = {}, withinSeconds = PATIENCE_SECONDS): Promise<LogLine> {
     const line = await this.#waitFor(code, pattern, withinSeconds, this.#taken);
     this.#taken.add(line);
     return line;
   }
 
   /** As `next`, and the line may have been given before and may be given again. */
-  any(code: string, pattern: LinePattern = {}, withinSeconds = 20): Promise<LogLine> {
+  any(code: string, pattern: LinePattern = {}, withinSeconds = PATIENCE_SECONDS): Promise<LogLine> {
     return this.#waitFor(code, pattern, withinSeconds, new Set());
   }
 

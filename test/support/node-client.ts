@@ -5,6 +5,7 @@
 import { readFile } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { Client, type ClientChannel } from "ssh2";
+import { PATIENCE_SECONDS } from "./patience.ts";
 import type { SshTarget } from "./ssh.ts";
 
 /** What the server said about a program's end; both are undefined when it said nothing (RFC 4254 section 6.10). */
@@ -34,6 +35,7 @@ export const nodeClient = async (target: SshTarget): Promise<NodeClient> => {
       host: target.host,
       port: target.port,
       username: target.username,
+      readyTimeout: PATIENCE_SECONDS * 1000,
       ...(target.password === undefined ? {} : { password: target.password }),
       ...(privateKey === undefined ? {} : { privateKey }),
     });

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { PATIENCE_SECONDS } from "./patience.ts";
 
 export interface Directory {
   readonly path: string;
@@ -90,7 +91,7 @@ const pids = async (): Promise<ReadonlyArray<number>> =>
 export const eventually = async <A>(
   look: () => Promise<A | undefined | false>,
   what: string,
-  withinSeconds = 20,
+  withinSeconds = PATIENCE_SECONDS,
 ): Promise<A> => {
   const deadline = performance.now() + withinSeconds * 1000;
   for (;;) {

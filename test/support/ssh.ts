@@ -7,6 +7,7 @@ import { constants } from "node:os";
 import { join } from "node:path";
 import { type IPty, spawn as spawnPty } from "@lydell/node-pty";
 import { type CommandOptions, type Ending, must, type Result, type Running, run, start } from "./command.ts";
+import { PATIENCE_SECONDS } from "./patience.ts";
 import { directory } from "./resources.ts";
 import { Transcript, within } from "./transcript.ts";
 
@@ -250,7 +251,7 @@ const hostConfig = (alias: string, target: SshTarget, home: string): string => {
     ["IdentityAgent", "none"],
     ["IdentityFile", target.identityFile ?? "none"],
     ["NumberOfPasswordPrompts", "1"],
-    ["ConnectTimeout", "30"],
+    ["ConnectTimeout", String(PATIENCE_SECONDS)],
     ["ControlPath", "none"],
   ];
   return `Host ${alias}\n${settings.map(([name, value]) => `  ${name} ${value}\n`).join("")}`;
@@ -284,7 +285,7 @@ const terminalSession = (pty: IPty): TerminalSession => {
     kill,
     [Symbol.asyncDispose]: async () => {
       kill("SIGKILL");
-      await within(10, ending, () => "a killed ssh did not end");
+      await within(PATIENCE_SECONDS, ending, () => "a killed ssh did not end");
     },
   };
 };

@@ -1,7 +1,5 @@
 /** Text that arrives bit by bit, and waiting for what it will say. */
-
-/** How long one wait may take unless told otherwise: well under a tier's limit, so that the error tells what came instead. */
-const PATIENCE_SECONDS = 20;
+import { PATIENCE_SECONDS } from "./patience.ts";
 
 /** A deadline that turns a wait into an error that tells what there was instead. */
 export const within = async <A>(

@@ -107,7 +107,7 @@ describe("ten thousand connections that say nothing", () => {
   const NOISE_BYTES = 25 * MEGABYTE;
 
   it("are held at once while others log in, end when their time is over, and leave no memory in use", {
-    timeout: 180_000,
+    timeout: 300_000,
   }, async () => {
     await using daemon = await startHostileDaemon([], {
       ssh: { maxStartups: `${2 * COUNT}`, loginGraceTime: "30s" },
@@ -129,7 +129,6 @@ describe("ten thousand connections that say nothing", () => {
     await eventually(
       async () => daemon.rssBytes() - before < NOISE_BYTES,
       `memory is where it was, at ${Math.round(before / MEGABYTE)} MB`,
-      30,
     );
     await expectWell(daemon);
   });

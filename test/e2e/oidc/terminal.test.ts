@@ -137,7 +137,7 @@ describe("a crowd", () => {
     try {
       const codes = await Promise.all(
         terminals.map(async (terminal) => {
-          const [link = ""] = await terminal.waitFor(/http:\S+/, 50);
+          const [link = ""] = await terminal.waitFor(/http:\S+/);
           const [, code = ""] = await terminal.waitFor(/code: (\S+)/);
           return { link, code };
         }),
@@ -150,9 +150,7 @@ describe("a crowd", () => {
       await terminals.at(-1)?.waitFor("number 19");
       expect(here.daemon.log.all("SSH_HANDSHAKE_SUCCESSFUL")).toHaveLength(1);
       for (const { link, code } of codes.slice(0, -1)) await approveDevice(link, code);
-      await Promise.all(
-        terminals.slice(0, -1).map((terminal, index) => terminal.waitFor(`number ${index}`, 50)),
-      );
+      await Promise.all(terminals.slice(0, -1).map((terminal, index) => terminal.waitFor(`number ${index}`)));
     } finally {
       for (const terminal of terminals) await terminal[Symbol.asyncDispose]();
     }

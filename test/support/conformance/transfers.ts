@@ -3,6 +3,7 @@ import { randomInt } from "node:crypto";
 import { pipeline } from "node:stream/promises";
 import { describe, expect, it } from "vitest";
 import { bytes, digestOf } from "../bytes.ts";
+import { PATIENCE_SECONDS } from "../patience.ts";
 import { writtenUntilStuck } from "../resources.ts";
 import type { Subject } from "./subject.ts";
 
@@ -16,7 +17,7 @@ const BUFFERS_BYTES = 64_000_000;
 export const transfers = ({ ssh, options }: Subject): void => {
   describe("a large transfer", () => {
     it(`of ${options.largeMegabytes} MB through cat is the same on both ways`, {
-      timeout: 60_000 + options.largeMegabytes * 300,
+      timeout: 2000 * PATIENCE_SECONDS + 300 * options.largeMegabytes,
     }, async () => {
       const count = options.largeMegabytes * 1_000_000;
       const { stream, digest } = bytes(count);

@@ -2,6 +2,7 @@
 import { expect } from "vitest";
 import type { AnyStateMachine } from "xstate";
 import { leavesOf, type Trace } from "../../../src/inspect/format.ts";
+import { PATIENCE_SECONDS } from "../patience.ts";
 import { within } from "../transcript.ts";
 import type { ObservedDaemon, Step } from "./observed.ts";
 import type { ModelStep } from "./paths.ts";
@@ -71,6 +72,6 @@ const traceOf = async (
     return await (connection === undefined ? inspector?.daemonTrace() : inspector?.trace(connection));
   } catch (error) {
     if (daemon.observed.steps.some(({ states }) => states.includes("service.gaveUp"))) return undefined;
-    return await within(20, ended, () => `the inspector does not answer: ${error}`);
+    return await within(PATIENCE_SECONDS, ended, () => `the inspector does not answer: ${error}`);
   }
 };

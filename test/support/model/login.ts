@@ -61,7 +61,7 @@ export const seesRow = async (
 ): Promise<void> => {
   const inspector = await daemon.inspector();
   const rowOf = async () => (await inspector.connections()).findLast((each) => each.username === username);
-  await expect.poll(rowOf, { timeout: 20_000 }).toMatchObject(row);
+  await expect.poll(rowOf).toMatchObject(row);
 };
 
 /** The login was granted, whatever came of it. */

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type Configuration, type Daemon, type DaemonOptions, startDaemon } from "../daemon.ts";
 import { type InspectorClient, inspectSection, openInspector } from "../inspector.ts";
+import { PATIENCE_SECONDS } from "../patience.ts";
 import { projectRoot } from "../root.ts";
 import { within } from "../transcript.ts";
 
@@ -61,7 +62,7 @@ export class Observed implements Disposable {
     wanted: (step: Step) => boolean,
     what: string,
     from = 0,
-    withinSeconds = 20,
+    withinSeconds = PATIENCE_SECONDS,
   ): Promise<number> {
     const find = () => this.steps.findIndex((step, index) => index >= from && wanted(step));
     const found = new Promise<number>((resolve) => {

@@ -61,8 +61,6 @@ export interface Walk<W extends AsyncDisposable> {
    * the inspector tells is compared without them.
    */
   readonly besides?: (world: W) => Readonly<Record<string, string>>;
-  /** How long one step may take. Default 30. */
-  readonly stepSeconds?: number;
 }
 
 /** Where walks say what they cannot reach: what `npm run coverage:models` prints. */
@@ -156,7 +154,6 @@ const follow = async <W extends AsyncDisposable>(
         (step) => step.actor === actor && step.transitions.includes(id),
         `${id}, by "${cause}"`,
         at,
-        walk.stepSeconds ?? 30,
       );
     await look(states);
     way.push({ transitions, states });

@@ -36,13 +36,13 @@ const connected = async () => {
 
 test("a page that reads is told of every connection, however many there are, and of what changes meanwhile", async () => {
   const { recorder, log, rows, types } = await connected();
-  await expect.poll(() => rows.size, { timeout: 20_000 }).toBe(CONNECTIONS);
+  await expect.poll(() => rows.size).toBe(CONNECTIONS);
   expect(types[0]).toBe("hello");
   // All of them at once, as when the daemon drains.
   for (const { connection } of recorder.traces.live())
     if (connection !== undefined) recorder.traces.update(connection, { state: "closing" });
   const changed = () => [...rows.values()].filter(({ state }) => state === "closing").length;
-  await expect.poll(changed, { timeout: 20_000 }).toBe(CONNECTIONS);
+  await expect.poll(changed).toBe(CONNECTIONS);
   expect(log.codes()).toEqual([]);
 });
 

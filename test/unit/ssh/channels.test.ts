@@ -310,7 +310,7 @@ describe("data", () => {
     }
     client.send(Message.CHANNEL_EOF, { uint32: channel });
     let length = 0;
-    await expect.poll(() => streams.channel.readableLength, { timeout: 15_000 }).toBe(total);
+    await expect.poll(() => streams.channel.readableLength).toBe(total);
     expect(process.memoryUsage().rss - before.rss).toBeLessThan(60 * 2 ** 20);
     for await (const chunk of streams.channel) length += (chunk as Buffer).length;
     expect(length).toBe(total);
