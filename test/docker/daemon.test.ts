@@ -146,10 +146,12 @@ describe("a persistent container", () => {
     const left = performance.now();
     await first.stop();
     await using second = await startDaemon({ config: await config(persistent), again: first });
+    // When there is a daemon again that looks, and the time is over.
+    const due = Math.max(left + 5000, performance.now());
     await second.log.next("DOCKER_CONTAINER_IDLE");
     expect(await names()).toEqual([]);
     expect((performance.now() - leaving) / 1000).toBeGreaterThan(5);
-    expect((performance.now() - left) / 1000).toBeLessThan(5 + NOISE_SECONDS);
+    expect((performance.now() - due) / 1000).toBeLessThan(NOISE_SECONDS);
   });
 
   it("is nothing that may be missing without createMissingContainers", async () => {

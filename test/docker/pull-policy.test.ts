@@ -76,7 +76,7 @@ const prepare = async (situation: Situation): Promise<string> => {
 
 const login = async (imagePullPolicy: Policy, situation: Situation): Promise<Connection> => {
   const Image = await prepare(situation);
-  registry.requests();
+  await registry.requests();
   const isDown = situation.endsWith("registry down");
   if (isDown) await registry.stop();
   try {
@@ -124,7 +124,7 @@ describe.each([
     it(`gives ${found} and asks the registry for ${tag ?? "nothing"}`, async () => {
       const connection = await login(policy, situation);
       expect(await version(connection)).toBe(found);
-      const requests = registry.requests();
+      const requests = await registry.requests();
       if (tag === undefined) expect(requests).toEqual([]);
       // What a digest names can't have changed: the Engine does not ask for its manifest again.
       else expect(requests).toContain(tag === "digest" ? "GET " : `HEAD lab/manifests/${tag}`);
@@ -146,13 +146,13 @@ it("shows people at a terminal that their image is on its way", async () => {
 
 it("pulls an image once for all connections that need it at the same time", async () => {
   const Image = await prepare("absent");
-  registry.requests();
+  await registry.requests();
   const daemon = await testDaemon(engine.host);
   const connections = await Promise.all(
     Array.from({ length: 5 }, () => daemon.connect({ execution: { container: { Image } } })),
   );
   for (const connection of connections) expect(await version(connection)).toBe("from the registry");
-  expect(registry.requests().filter((request) => request.startsWith("HEAD"))).toHaveLength(1);
+  expect((await registry.requests()).filter((request) => request.startsWith("HEAD"))).toHaveLength(1);
 });
 
 describe("a registry that wants credentials", () => {

@@ -237,7 +237,7 @@ describe("a server that is down", () => {
     const port = await freePort();
     await using daemon = await startDaemon({
       config: {
-        ssh: { loginGraceTime: "3s" },
+        ssh: { loginGraceTime: "5s" },
         auth: { password: { method: "webhook", webhook: { url: auth.url } } },
         configserver: { url: `http://127.0.0.1:${port}/config` },
         backend: "process",
@@ -280,7 +280,7 @@ describe("a server that is down", () => {
     await daemon.log.next("AUTH_BACKEND_ERROR", (line) => line.level === "error");
   });
 
-  const impatient = { ssh: { loginGraceTime: "3s" }, backend: "process" };
+  const impatient = { ssh: { loginGraceTime: "5s" }, backend: "process" };
 
   it("is what a login is refused for that it holds up until its time is over", async () => {
     const webhook = { url: (await webhookServer(answer({}, 500))).url };

@@ -133,11 +133,11 @@ describe("the overview", () => {
     async (colorScheme) => {
       const page = await signedIn({ colorScheme });
       await page.getByRole("link", { name: "Serving 2" }).waitFor();
-      expect(await page.locator(".tiles").textContent()).toMatch(
-        /Logins, last hour\s*3[\s\S]*Refusals, last hour\s*1/,
-      );
+      await page
+        .locator(".tiles", { hasText: /Logins, last hour\s*3[\s\S]*Refusals, last hour\s*1/ })
+        .waitFor();
       await page.getByRole("link", { name: "AUTH_FAILED" }).waitFor();
-      expect(await page.locator(".slowest").textContent()).toContain("checking password");
+      await page.locator(".slowest", { hasText: "checking password" }).waitFor();
       expect(await violationsOf(page)).toEqual([]);
       await keepScreenshot(page, `inspector-overview-${colorScheme}`);
       await page.getByRole("link", { name: `replay ${reference}` }).click();
@@ -227,7 +227,7 @@ describe("a connection", () => {
     await nested.locator('[data-state="authentication.granted"].active').waitFor();
     expect(await violationsOf(page)).toEqual([]);
     await nested.getByRole("button", { name: "Close authentication" }).click();
-    expect(await nested.count()).toBe(0);
+    await nested.waitFor({ state: "detached" });
   });
 
   it("moves while one watches, and stays to be replayed when it is over", async () => {
@@ -342,15 +342,16 @@ describe("the keyboard alone", () => {
     await page.keyboard.type(reference);
     await page.keyboard.press("Enter");
     await selected(page).getByText("AUTH_FAILED").first().waitFor();
-    const refusal = await selected(page).getAttribute("id");
+    const idOfSelected = () => selected(page).getAttribute("id");
+    const refusal = await idOfSelected();
     await tabTo(page, '[role="listbox"]');
     await page.keyboard.press("ArrowUp");
-    expect(await selected(page).getAttribute("id")).not.toBe(refusal);
+    await expect.poll(idOfSelected).not.toBe(refusal);
     await page.keyboard.press("Home");
     await isActive(page, "connection.entering.login.handshaking");
     await tabTo(page, '[type="range"]');
     await page.keyboard.press("ArrowRight");
-    expect(await selected(page).getAttribute("id")).toBe("entry-1");
+    await expect.poll(idOfSelected).toBe("entry-1");
     await tabTo(page, '[role="tab"][aria-selected="true"]', "Shift+Tab");
     await page.keyboard.press("End");
   });
@@ -363,8 +364,7 @@ describe("the keyboard alone", () => {
     await tabTo(page, '[role="treegrid"]');
     await page.keyboard.press("Home");
     for (let step = 0; step < 4; step++) await page.keyboard.press("ArrowDown");
-    const current = page.locator('[role="row"][aria-selected="true"]');
-    expect(await current.textContent()).toContain("jane");
+    await page.locator('[role="row"][aria-selected="true"]', { hasText: "jane" }).waitFor();
     await page.keyboard.press("ArrowRight");
     await page.locator('[role="row"][aria-level="3"]', { hasText: "session" }).waitFor();
     await page.keyboard.press("ArrowLeft");

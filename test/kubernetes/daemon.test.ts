@@ -49,9 +49,6 @@ spec:
       imagePullPolicy: Never
 `);
 
-/** How much longer than on an idle machine something may take. */
-const NOISE_MILLIS = 2000;
-
 describe("mode persistent, as the release notes have it", () => {
   it("puts people into the pod that exists", async () => {
     await cluster.apply({
@@ -68,15 +65,20 @@ describe("mode persistent, as the release notes have it", () => {
 
   it("refuses entry within a second when the pod is missing", async () => {
     await using one = await serve(person, { config: await config(existing()) });
-    const { code, stderr } = await one.client.run("true");
-    expect(code).toBe(255);
-    expect(stderr).toContain(
-      "Your environment does not exist yet. Please ask your administrator to create it.",
-    );
-    const refused = await one.daemon.log.next("KUBERNETES_POD_NOT_FOUND");
-    const identified = one.daemon.log.all("AUTH_SUCCESSFUL").at(-1);
-    const millis = Date.parse(refused.timestamp) - Date.parse(identified?.timestamp ?? "");
-    expect(millis).toBeLessThan(1000 + NOISE_MILLIS);
+    // What else the machine does can only make it longer: the fastest of some logins tells.
+    const millis: number[] = [];
+    for (let login = 0; login < 3; login++) {
+      const { code, stderr } = await one.client.run("true");
+      expect(code).toBe(255);
+      expect(stderr).toContain(
+        "Your environment does not exist yet. Please ask your administrator to create it.",
+      );
+      const { timestamp, details } = await one.daemon.log.next("KUBERNETES_POD_NOT_FOUND");
+      const { connectionId = "" } = details;
+      const identified = await one.daemon.log.any("AUTH_SUCCESSFUL", { connectionId });
+      millis.push(Date.parse(timestamp) - Date.parse(identified.timestamp));
+    }
+    expect(Math.min(...millis)).toBeLessThan(1000);
     expect(await podNames()).toEqual([]);
   });
 

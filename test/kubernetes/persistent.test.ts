@@ -90,10 +90,18 @@ describe("a pod that exists", () => {
   });
 
   it("is refused while it terminates, and replaced once it is gone where that is allowed", async () => {
-    await foreign(["/bin/sleep", "1000"]);
+    await foreign();
     await phase("Running");
     const before = await cluster.pod(name, namespace);
-    await cluster.kubectl("delete", "pod", name, "-n", namespace, "--wait=false", "--grace-period=5");
+    const patch = (finalizers: readonly string[] | null) =>
+      cluster.kubectl(
+        ...["patch", "pod", name, "-n", namespace, "--type=merge"],
+        ...["-p", JSON.stringify({ metadata: { finalizers } })],
+      );
+    // It terminates until the test lets it go.
+    await patch(["berth.test/stays"]);
+    onTestFinished(async () => void (await patch(null).catch(() => {})));
+    await cluster.kubectl("delete", "pod", name, "-n", namespace, "--wait=false");
     const daemon = await testDaemon({ kubeconfig });
     const { refusal } = await daemon.connect({ pod: existing() });
     expect(refusal).toMatchObject({
@@ -101,7 +109,13 @@ describe("a pod that exists", () => {
       details: { phase: "terminating" },
       userMessage: expect.stringContaining("terminating"),
     });
-    const { environment, states } = await daemon.connect({ pod: missing(), timeouts: { podStart: "120s" } });
+    const { environment, states } = await daemon.connect({
+      pod: missing(),
+      timeouts: { podStart: "120s" },
+      onNotice: (line) => {
+        if (line.startsWith("Your environment is being shut down")) void patch(null);
+      },
+    });
     expect(states).toContain("pod.awaitingRemoval");
     expect((await runProgram(environment, "echo new")).stdout).toBe("new\n");
     expect((await cluster.pod(name, namespace))?.metadata?.uid).not.toBe(before?.metadata?.uid);
@@ -111,10 +125,15 @@ describe("a pod that exists", () => {
 describe("a pod that is missing", () => {
   it("is refused within a second", async () => {
     const daemon = await testDaemon({ kubeconfig });
-    await daemon.connect({ pod: existing() });
-    const started = performance.now();
     const { refusal } = await daemon.connect({ pod: existing() });
-    expect(performance.now() - started).toBeLessThan(1000);
+    // What else the machine does can only make it longer: the fastest of some logins tells.
+    const millis: number[] = [];
+    for (let login = 0; login < 5; login++) {
+      const started = performance.now();
+      expect((await daemon.connect({ pod: existing() })).refusal).toEqual(refusal);
+      millis.push(performance.now() - started);
+    }
+    expect(Math.min(...millis)).toBeLessThan(1000);
     expect(refusal).toMatchObject({
       code: "KUBERNETES_POD_NOT_FOUND",
       details: { podName: name, namespace },
@@ -217,6 +236,13 @@ describe("a pod that is missing", () => {
 describe("a pod that is idle", () => {
   const idling = () => ({ ...missing(), idleTimeout: "2s" });
 
+  /** It is going, or gone already. */
+  const deleted = () =>
+    eventually(async () => {
+      const pod = await cluster.pod(name, namespace);
+      return pod === undefined || pod.metadata?.deletionTimestamp !== undefined;
+    }, "the idle pod is deleted");
+
   it("is deleted after its time, and never while somebody is in it", async () => {
     const [one, two] = [await testDaemon({ kubeconfig }), await testDaemon({ kubeconfig })];
     const first = await one.connect({ pod: idling() });
@@ -227,10 +253,7 @@ describe("a pod that is idle", () => {
       "alive\n",
     );
     await second.close();
-    await eventually(async () => {
-      const pod = await cluster.pod(name, namespace);
-      return pod === undefined || pod.metadata?.deletionTimestamp !== undefined;
-    }, "the idle pod is deleted");
+    await deleted();
   });
 
   it("is found by a daemon that starts later", async () => {
@@ -241,10 +264,7 @@ describe("a pod that is idle", () => {
     const two = await testDaemon({ kubeconfig });
     // A login elsewhere makes it look after the namespace.
     await two.connect({ pod: { ...missing(), metadata: { name: `${name}-other`, namespace } } });
-    await eventually(
-      async () => (await cluster.pod(name, namespace))?.metadata?.deletionTimestamp !== undefined,
-      "the idle pod is deleted",
-    );
+    await deleted();
     expect((await cluster.pod(`${name}-other`, namespace))?.metadata?.deletionTimestamp).toBeUndefined();
   });
 

@@ -153,7 +153,7 @@ const seesToken = sees("AUTH", "A Kerberos token of the client");
 /** What passes quickly leaves a trace in the log, or in the KDC's. */
 const seesProof = async (world: KerberosWorld, daemon: ObservedDaemon): Promise<void> => {
   if (world.proof === "ticket") await seesToken(world, daemon);
-  else expect(kdc.log.text).toMatch(/TGS_REQ .*ISSUE.* for host\/localhost/);
+  else await expect.poll(() => kdc.log.text).toMatch(/TGS_REQ .*ISSUE.* for host\/localhost/);
 };
 
 /** The code of the reason for which a walk's login is refused. */
@@ -301,7 +301,7 @@ walk<KerberosWorld>("kerberos", {
     "kerberos.awaitingMic": seesToken,
     "kerberos.verifyingMic": seesToken,
     "kerberos.gettingCredentials": sees("AUTH", "request to the KDC"),
-    "kerberos.provingKdc": () => expect(kdc.log.text).toMatch(/AS_REQ .*ISSUE.* user1@/),
+    "kerberos.provingKdc": () => expect.poll(() => kdc.log.text).toMatch(/AS_REQ .*ISSUE.* user1@/),
     "kerberos.identifying": seesProof,
     "kerberos.forwardingCredentials": seesProof,
     "kerberos.granted": async (world, { log }) => {

@@ -1,4 +1,5 @@
 /** A registry on loopback (Debian's docker-registry) whose access log shows who asked for what. */
+import { randomUUID } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Running, start, transcriptOf } from "./command.ts";
@@ -10,7 +11,7 @@ export interface TestRegistry extends AsyncDisposable {
   /** `127.0.0.1:PORT`, what names of its images begin with. */
   readonly address: string;
   /** What Engines asked it for since the last call: `HEAD lab/manifests/1`; `GET ` is a question whether it is there. */
-  readonly requests: () => readonly string[];
+  readonly requests: () => Promise<readonly string[]>;
   /** Puts an image of the Engine's into the registry; tells its digest. */
   readonly push: (engine: TestEngine, name: string) => Promise<string>;
   readonly stop: () => Promise<void>;
@@ -74,7 +75,11 @@ export const startRegistry = async (account?: RegistryAccount): Promise<TestRegi
   await launch();
   return {
     address,
-    requests: () => {
+    requests: async () => {
+      // A line is written after its answer: this one comes after the others'.
+      const mark = `mark-${randomUUID()}`;
+      await fetch(`http://${address}/v2/${mark}`);
+      await eventually(async () => log.includes(mark), "the registry has written its log");
       const found = [...log.matchAll(/"(\w+) \/v2\/(\S*) HTTP[^"]*" \d+ \S+ "[^"]*" "docker\//g)];
       log = "";
       return found.map(([, method, path]) => `${method} ${path}`);

@@ -23,6 +23,8 @@ export interface Login {
   readonly identity?: Partial<Identity>;
   /** The client goes before there is an environment. */
   readonly signal?: AbortSignal;
+  /** Hears the lines for users at a terminal as they come. */
+  readonly onNotice?: (line: string) => void;
 }
 
 export interface Connection {
@@ -93,7 +95,10 @@ export const daemonWith = async <Shared>(backend: BackendUnderTest<Shared>): Pro
       connectionId,
       logger: log.logger.with({ connectionId }),
       scope: connectionScope,
-      notify: (line) => void notices.push(line),
+      notify: (line) => {
+        notices.push(line);
+        login.onNotice?.(line);
+      },
     }));
     const actor = createActor(machine, {
       input: { connectionId, identity: identityOf(connectionId, login), settings: backend.settings(login) },

@@ -35,7 +35,7 @@ beforeAll(async () => {
     ),
     // The reference asks a configuration server again for a minute; a login has less.
     { ssh: { loginGraceTime: "10s" } },
-    { authTimeout: "1s", timeout: "500ms" },
+    { authTimeout: "4s", timeout: "2s" },
   );
   await echo(daemon);
 });

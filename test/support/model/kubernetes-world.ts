@@ -113,15 +113,11 @@ export const kubernetesWorld = async (portal: Portal, api: ApiServer): Promise<K
   const label = (value: "" | null) =>
     api.ask("PATCH", `/api/v1/nodes/${NODE}`, { metadata: { labels: { [place]: value } } }, MERGE);
   const phase = (wanted: string) =>
-    eventually(
-      async () => {
-        const seen = await found();
-        const { state } = seen?.status?.containerStatuses?.[0] ?? {};
-        return seen?.status?.phase === wanted && (wanted !== "Running" || state?.running !== undefined);
-      },
-      `${name} is ${wanted}`,
-      60,
-    );
+    eventually(async () => {
+      const seen = await found();
+      const { state } = seen?.status?.containerStatuses?.[0] ?? {};
+      return seen?.status?.phase === wanted && (wanted !== "Running" || state?.running !== undefined);
+    }, `${name} is ${wanted}`);
   const make = (annotations: object = {}, labels: object = OURS, command = IDLE) =>
     api.ask("POST", pods, {
       apiVersion: "v1",

@@ -94,10 +94,7 @@ describe("UDP", () => {
     const restarted = await listen("127.0.0.1", server.port);
     onTestFinished(restarted.close);
     logger.error("TEST", "somebody listens");
-    await vi.waitFor(
-      () => expect(restarted.messages.at(-1)).toMatch(/somebody listens \(code=TEST\)\n$/),
-      5_000,
-    );
+    await expect.poll(() => restarted.messages.at(-1)).toMatch(/somebody listens \(code=TEST\)\n$/);
     expect(told()).toBe("");
   });
 });
@@ -127,11 +124,11 @@ describe("a Unix stream socket", () => {
     await server.close();
     // A stream socket notices that its server is gone by what it is sent; that line may be lost with it.
     logger.error("TEST", "two");
-    await vi.waitFor(() => expect(told()).toMatch(/^LOG_WRITE_FAILED: the log cannot be written/), 5_000);
+    await expect.poll(told).toMatch(/^LOG_WRITE_FAILED: the log cannot be written/);
     logger.error("TEST", "three");
     const restarted = await listen(path);
     onTestFinished(restarted.close);
-    await vi.waitFor(() => expect(restarted.messages.join("")).toMatch(/: three \(code=TEST\)\n$/), 5_000);
+    await expect.poll(() => restarted.messages.join("")).toMatch(/: three \(code=TEST\)\n$/);
   });
 
   it("is opened again when the log is", async () => {
