@@ -10,6 +10,7 @@ import type { Readable } from "node:stream";
 import type { V1Pod } from "@kubernetes/client-node";
 import { run } from "./command.ts";
 import { type ImageOptions, imageArchive } from "./docker-images.ts";
+import { PATIENCE_SECONDS } from "./patience.ts";
 import { directory } from "./resources.ts";
 import { projectRoot } from "./root.ts";
 
@@ -62,6 +63,12 @@ const SHARED = join(projectRoot, "../shared/kubernetes");
 
 const script = (name: "up" | "down" | "load-image"): string => relative(process.cwd(), join(SHARED, name));
 
+/** The script waits as long as an idle machine needs, and goes on where it gave up when it is called again. */
+const bringUp = async (directory: string): Promise<void> => {
+  const attempt = () => succeed(script("up"), [directory], 180);
+  await attempt().catch(attempt).catch(attempt);
+};
+
 export interface StartedCluster {
   readonly directory: string;
   readonly stop: () => Promise<void>;
@@ -81,7 +88,7 @@ export const startCluster = async (): Promise<StartedCluster> => {
     await home[Symbol.asyncDispose]();
   };
   try {
-    await succeed(script("up"), [home.path], 180);
+    await bringUp(home.path);
   } catch (error) {
     await stop();
     throw error;
@@ -93,7 +100,7 @@ export const startCluster = async (): Promise<StartedCluster> => {
 export const clusterIn = (home: string): TestCluster => {
   const kubeconfig = home === "" ? (process.env.KUBECONFIG ?? "") : join(home, "admin.kubeconfig");
   const kubectl = async (...args: readonly string[]): Promise<string> =>
-    succeed("kubectl", ["--kubeconfig", kubeconfig, ...args], 60);
+    succeed("kubectl", ["--kubeconfig", kubeconfig, ...args]);
   const own = (): string => {
     if (home === "") throw new Error("this test breaks its cluster: it needs ../shared/kubernetes");
     return home;
@@ -105,9 +112,14 @@ export const clusterIn = (home: string): TestCluster => {
     kubectl,
     apply: async (...objects) => {
       const list = { apiVersion: "v1", kind: "List", items: objects };
-      await succeed("kubectl", ["--kubeconfig", kubeconfig, "apply", "--validate=false", "-f", "-"], 60, {
-        stdin: JSON.stringify(list),
-      });
+      await succeed(
+        "kubectl",
+        ["--kubeconfig", kubeconfig, "apply", "--validate=false", "-f", "-"],
+        PATIENCE_SECONDS,
+        {
+          stdin: JSON.stringify(list),
+        },
+      );
     },
     pod: async (name, namespace = "default") => {
       const text = await kubectl("get", "pod", name, "-n", namespace, "--ignore-not-found", "-o", "json");
@@ -119,24 +131,24 @@ export const clusterIn = (home: string): TestCluster => {
       await using root = await directory();
       const files = join(root.path, "root");
       await mkdir(files);
-      await succeed("tar", ["-x", "-C", files], 60, { stdin: (await imageArchive(options)) as Readable });
+      await succeed("tar", ["-x", "-C", files], PATIENCE_SECONDS, {
+        stdin: (await imageArchive(options)) as Readable,
+      });
       await fill?.(files);
       // The script writes it between the quotes of a list of one.
-      await succeed(script("load-image"), [own(), name, files, entrypoint.join('","')], 60);
+      await succeed(script("load-image"), [own(), name, files, entrypoint.join('","')]);
     },
     down: async (part) => {
-      await succeed(script("down"), [own(), part], 60);
+      await succeed(script("down"), [own(), part]);
     },
-    up: async () => {
-      await succeed(script("up"), [own()], 180);
-    },
+    up: () => bringUp(own()),
   };
 };
 
 const succeed = async (
   file: string,
   args: readonly string[],
-  withinSeconds: number,
+  withinSeconds = PATIENCE_SECONDS,
   options: { readonly stdin?: string | Readable } = {},
 ): Promise<string> => {
   const { code, stdout, stderr } = await run(file, args, { ...options, withinSeconds });

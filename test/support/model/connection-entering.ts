@@ -8,7 +8,8 @@ import { approveDevice } from "../oidc-provider.ts";
 import { hopTo } from "../sshproxy.ts";
 import { answer } from "../webhook-server.ts";
 import { PASSWORD, type WireClient } from "../wire-client.ts";
-import { type ConnectionWorld, clientOf } from "./connection-world.ts";
+import { type ConnectionWorld, clientOf, connectionIn } from "./connection-world.ts";
+import type { ObservedDaemon } from "./observed.ts";
 import { firstThen } from "./portal.ts";
 import { after, type Cause, done, fails, REFUSAL } from "./walk.ts";
 
@@ -42,8 +43,8 @@ const ask = async (
   return client;
 };
 
-/** Proves to be somebody else than who is to be logged in. */
-const proveToBeAnother = async (world: ConnectionWorld): Promise<void> => {
+/** Proves to be somebody else than who is to be logged in; shortly before the time for that is over, if it is to be. */
+const proveToBeAnother = async (world: ConnectionWorld, daemon: ObservedDaemon): Promise<void> => {
   const client = await clientOf(world);
   const { username, servers } = world;
   const mechanisms = [{ uint32: 1 }, KERBEROS];
@@ -53,6 +54,11 @@ const proveToBeAnother = async (world: ConnectionWorld): Promise<void> => {
   await servers.stranger.step(new Reader(await client.next(Message.USERAUTH_GSSAPI_TOKEN)).string());
   const request = message(Message.USERAUTH_REQUEST, username, "ssh-connection", "gssapi-with-mic");
   const mic = await servers.stranger.sign(Buffer.concat([string(client.sessionId), request]));
+  if (world.provesLate) {
+    const { timestamp } = await daemon.log.any("SSH_CONNECTED", { connectionId: connectionIn(daemon) });
+    const due = Date.parse(timestamp) + SHORT_MILLIS - LATE_MILLIS;
+    await new Promise((resolve) => setTimeout(resolve, Math.max(0, due - Date.now())));
+  }
   client.send(Message.USERAUTH_GSSAPI_MIC, mic);
 };
 
@@ -83,9 +89,10 @@ const configured = (backend: BackendName, more: (world: ConnectionWorld) => unkn
 export const REFUSED = { kind: "refused", refusal: REFUSAL };
 
 /** Long enough to come to where a login is to be out of time. */
-const SHORT = "8s";
-/** Shorter than the two seconds that a report of a mismatch may take. */
-const SHORTER = "1800ms";
+const SHORT_MILLIS = 8000;
+const SHORT = `${SHORT_MILLIS}ms`;
+/** Shorter than the two seconds that a report of a mismatch may take, and longer than it takes until it begins. */
+const LATE_MILLIS = 1800;
 
 export const enteringCauses: Readonly<Record<string, Cause<ConnectionWorld>>> = {
   "keys are exchanged": {
@@ -174,9 +181,10 @@ export const enteringCauses: Readonly<Record<string, Cause<ConnectionWorld>>> = 
   "the grace time is over while another user is reported": {
     event: after(connectionMachine, "connection.entering.patience.ordinary"),
     when: (snapshot) => snapshot.matches({ entering: { login: "reportingMismatch" } }),
-    arrange: ({ kind, silent }) => {
-      kind.loginGraceTime = SHORTER;
-      silent.add("authorization");
+    arrange: (world) => {
+      world.kind.loginGraceTime = SHORT;
+      world.provesLate = true;
+      world.silent.add("authorization");
     },
   },
   "the user's backend is sshproxy": configured("sshproxy", ({ overlay, gate, servers }) => {

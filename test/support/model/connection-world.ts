@@ -42,6 +42,8 @@ export interface ConnectionWorld extends LoginWorld {
   readonly silent: Set<(typeof slow)[number]>;
   /** Of a client that says nothing. */
   isSilent: boolean;
+  /** Whether who proves to be somebody else does so when the time for the login is nearly over. */
+  provesLate: boolean;
   socket: Socket | undefined;
   connecting: Promise<WireClient> | undefined;
   daemon: ObservedDaemon | undefined;
@@ -130,6 +132,7 @@ export const connectionWorld = async (servers: Servers): Promise<ConnectionWorld
     gate,
     silent: new Set<(typeof slow)[number]>(),
     isSilent: false,
+    provesLate: false,
     socket: undefined,
     connecting: undefined,
     daemon: undefined,
