@@ -11,7 +11,7 @@ import type {
 } from "../../../machines/kubernetes-facts.ts";
 import type { Failure } from "../../failure.ts";
 import { type Bench, entrantOf, type Workshop } from "./bench.ts";
-import { ConfigError, type PermissionDenied, PodWaitFailed } from "./failures.ts";
+import { ConfigError, PermissionDenied, PodWaitFailed } from "./failures.ts";
 import { persistentPod, scopedPod } from "./lifetime.ts";
 import { isOurs, isOutdated, usersOf, wasSomebodyElses } from "./marks.ts";
 import { createsPods, planOf, SHARED_POD } from "./plan.ts";
@@ -64,10 +64,14 @@ export const podSteps = (benchFor: Workshop) => {
       warnOfOthers(bench, plan, pod);
       // A pod that Berth did not make is nobody's to delete: a mark would protect it from nothing.
       if (!isOurs(pod)) return yield* meet(bench, pod);
+      // Without a mark nothing tells other daemons that somebody is in it: their idle timeouts would delete it.
       const enter = Effect.catchTag(
         clusters.occupancy.enter(pod, entrantOf(bench), bench),
         "PermissionDenied",
-        (denied) => (plan.createMissing ? Effect.fail(denied) : enterUnmarked(bench, pod, denied)),
+        ({ message, details = {} }) =>
+          Effect.fail(
+            new PermissionDenied({ message: `The pod can't be marked as in use: ${message}`, details }),
+          ),
       );
       const entered = yield* Scope.provide(enter, connection.scope);
       if (entered === undefined) return undefined;
@@ -184,27 +188,6 @@ const isInUse = ({ clusters, housekeeping }: Bench, pod: V1Pod): boolean => {
   const others = [...usersOf(pod).keys()].filter((id) => id !== clusters.instance.id);
   return others.some((id) => !housekeeping(watched.namespace).isGone(id));
 };
-
-/**
- * Who may only use pods can't say that one is in use, and is let in all the same: nothing but an idle timeout that
- * another daemon has given the pod can take it away.
- */
-const enterUnmarked = (
-  { clusters, cluster, connection }: Bench,
-  pod: V1Pod,
-  { code, message, details }: PermissionDenied,
-): Effect.Effect<V1Pod, never, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.sync(() => clusters.presence.hold(cluster, watchedPod(pod))),
-    (release) => Effect.sync(release),
-  ).pipe(
-    Effect.tap(() =>
-      Effect.sync(() =>
-        connection.logger.warning(code, `The pod can't be marked as in use: ${message}`, details),
-      ),
-    ),
-    Effect.as(pod),
-  );
 
 const warnOfOthers = ({ clusters, identity, connection }: Bench, plan: PodPlan, pod: V1Pod): void => {
   const { authenticatedUsername } = identity;
