@@ -1,6 +1,6 @@
 /** Permissions that are missing, one at a time: the log or the refusal names the one. */
 import { Redacted } from "effect";
-import { describe, inject, it } from "vitest";
+import { describe, expect, inject, it } from "vitest";
 import { BUSYBOX, clusterIn, IDLE, specFor } from "../support/kubernetes.ts";
 import { testDaemon } from "../support/kubernetes-backend.ts";
 import { exec, type Session, startProgram } from "../support/programs.ts";
@@ -83,4 +83,18 @@ describe.each(Object.entries(roles))("without one of the permissions for %s", (n
       }),
     );
   });
+});
+
+it("lets nobody who can't mark it into a pod that Berth made, and may delete when it is idle", async () => {
+  const namespace = "without-a-mark";
+  await cluster.apply(...namespaceWith(namespace, await readmeRules("persistent")));
+  const pod = { mode: "persistent", metadata: { namespace, name: "own" } };
+  const maker = await testDaemon({ kubeconfig: cluster.kubeconfig });
+  await (await maker.connect({ pod: { ...pod, createMissingPods: true, idleTimeout: "1h" } })).close();
+  const { refusal } = await (await testDaemon({ kubeconfig: cluster.berthKubeconfig })).connect({ pod });
+  expect(refusal).toMatchObject({
+    code: "KUBERNETES_PERMISSION_DENIED",
+    details: { verb: "patch", resource: "pods", namespace, name: "own" },
+  });
+  await cluster.kubectl("delete", "pod", "-n", namespace, "--all", "--force", "--grace-period=0");
 });

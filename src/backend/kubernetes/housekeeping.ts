@@ -2,29 +2,18 @@
  * What a daemon does for a namespace besides its connections: it says that it lives, removes the pods of daemons that
  * are gone, takes their marks away, and deletes persistent pods that have been idle for too long. All that is known is
  * on the pods, so any daemon does it for all, and a pod that somebody enters at the same moment is not deleted: the
- * API refuses to delete one that has changed since it was looked at.
+ * API refuses to delete one that has changed since it was looked at. Who could not mark a pod does not hold the silence
+ * of others against them, either: they may have lost the same permission.
  */
 import type { V1Pod } from "@kubernetes/client-node";
 import { Effect, Latch } from "effect";
 import type { Logger } from "../../log/logger.ts";
-import type { CallFailure, PodApi, Preconditions } from "./api.ts";
-import {
-  type InstanceMark,
-  idleDeadline,
-  inUse,
-  isOurs,
-  leaving,
-  MODE,
-  modeOf,
-  ownerOf,
-  usersOf,
-} from "./marks.ts";
+import type { Annotations, CallFailure, PodApi } from "./api.ts";
+import { type Chore, choreFor } from "./chores.ts";
+import { type InstanceMark, idleDeadline, inUse, leaving, MODE, modeOf, usersOf } from "./marks.ts";
 import { watchedPod } from "./pod-watch.ts";
 import type { Presence } from "./presence.ts";
-import { HEARTBEAT_MILLIS, type Witness } from "./witness.ts";
-
-/** How old a pod of this daemon's that nothing holds must be: its creation may not have been answered yet. */
-const ORPHAN_AGE_MILLIS = 60_000;
+import { type Absence, HEARTBEAT_MILLIS, type Witness } from "./witness.ts";
 
 /** On how many pods a daemon renews its mark: one of them may be left at any time, and with it all proof. */
 const RENEWED_PODS = 2;
@@ -47,52 +36,14 @@ export interface HousekeepingParts {
   readonly memory: HousekeepingMemory;
 }
 
-/** What is to be done with a pod. */
-export type Chore =
-  | { readonly kind: "nothing"; readonly again: Date | undefined }
-  | { readonly kind: "delete"; readonly reason: string; readonly preconditions: Preconditions }
-  | { readonly kind: "unmark"; readonly instances: readonly string[]; readonly preconditions: Preconditions };
-
 /** Whether time alone may make something of a pod that is nothing now: its daemons may go, or its idle time pass. */
 const mayComeUp = (pod: V1Pod): boolean =>
   modeOf(pod) !== "persistent" || usersOf(pod).size > 0 || idleDeadline(pod) !== undefined;
 
-/** What is known besides the pod itself. */
-export interface Circumstances {
-  readonly self: string;
-  readonly now: Date;
-  readonly isGone: (instance: string) => boolean;
-  readonly isHeld: boolean;
-}
+type Task = Exclude<Chore, { kind: "nothing" }>;
 
-const nothing: Chore = { kind: "nothing", again: undefined };
-
-/** Decides about one pod of Berth's. */
-export const choreFor = (pod: V1Pod, { self, now, isGone, isHeld }: Circumstances): Chore => {
-  const { uid } = watchedPod(pod);
-  if (!isOurs(pod) || isHeld || pod.metadata?.deletionTimestamp !== undefined) return nothing;
-  const resourceVersion = pod.metadata?.resourceVersion ?? "";
-  if (modeOf(pod) !== "persistent") {
-    const owner = ownerOf(pod);
-    if (owner === undefined) return nothing;
-    if (owner !== self) {
-      return isGone(owner)
-        ? { kind: "delete", reason: "its daemon is gone", preconditions: { uid } }
-        : nothing;
-    }
-    const created = pod.metadata?.creationTimestamp;
-    const isOrphan = created !== undefined && now.getTime() - new Date(created).getTime() > ORPHAN_AGE_MILLIS;
-    return isOrphan ? { kind: "delete", reason: "its connection is gone", preconditions: { uid } } : nothing;
-  }
-  const users = [...usersOf(pod).keys()];
-  const left = users.filter((id) => id === self || isGone(id));
-  if (left.length > 0) return { kind: "unmark", instances: left, preconditions: { uid, resourceVersion } };
-  const deadline = idleDeadline(pod);
-  if (users.length > 0 || deadline === undefined) return nothing;
-  return deadline <= now
-    ? { kind: "delete", reason: "it was idle for too long", preconditions: { uid, resourceVersion } }
-    : { kind: "nothing", again: deadline };
-};
+const isRefusal = ({ _tag }: CallFailure): boolean =>
+  _tag === "PermissionDenied" || _tag === "CredentialsRefused";
 
 export class Housekeeping {
   readonly #parts: HousekeepingParts;
@@ -136,9 +87,9 @@ export class Housekeeping {
     if (this.#beatenAt === Number.NEGATIVE_INFINITY) this.wake();
   }
 
-  /** Whether it is certain that a daemon is gone. */
-  isGone(instance: string): boolean {
-    return this.#parts.witness.isGone(instance);
+  /** How another daemon is known to be away. */
+  absenceOf(instance: string): Absence | undefined {
+    return this.#parts.witness.absenceOf(instance);
   }
 
   /** Calls `ended` and ends when this daemon is in no pod here and nothing is left to look after. */
@@ -171,17 +122,24 @@ export class Housekeeping {
       // Somewhat early is better than a whole round late.
       if (performance.now() - this.#beatenAt < HEARTBEAT_MILLIS / 2) return;
       let renewed = 0;
+      // Connections may come with credentials of their own, and not all of them may do it.
+      const refused = new Set<PodApi>();
       for (const { uid, pod, reach } of presence.in(server, namespace)) {
+        if (refused.has(reach.api)) continue;
         this.#beatenAt = performance.now();
         const mark = inUse(instance, reach.api.now());
-        const isThere = yield* reach.api.annotate(namespace, pod.name, mark, { uid }).pipe(
-          Effect.as(true),
-          Effect.catchTag("ObjectMissing", () => Effect.succeed(false)),
-          Effect.catch((error) =>
-            this.#report(error, "This daemon can't say that it lives").pipe(Effect.as(true)),
-          ),
+        const failure = yield* reach.api.annotate(namespace, pod.name, mark, { uid }).pipe(
+          Effect.as(undefined),
+          Effect.catch((error) => Effect.succeed(error)),
         );
-        if (isThere) renewed += 1;
+        if (failure !== undefined && failure._tag !== "ObjectMissing")
+          yield* this.#report(
+            failure,
+            "This daemon can't say that it lives, and others will take it for gone",
+          );
+        if (failure !== undefined && isRefusal(failure)) refused.add(reach.api);
+        // A server that is not there would keep us waiting for every pod.
+        if (failure === undefined || failure._tag === "ApiUnavailable") renewed += 1;
         if (renewed === RENEWED_PODS) return;
       }
     });
@@ -189,18 +147,21 @@ export class Housekeeping {
 
   /** When to look again, if that is known, and whether there is nothing to look for. */
   #tidy(): Effect.Effect<{ readonly again: Date | undefined; readonly isOver: boolean }> {
-    const { namespace, instance, presence, witness } = this.#parts;
+    const { server, namespace, instance, presence, witness } = this.#parts;
     return Effect.gen({ self: this }, function* () {
       const api = this.#api;
       const { items } = yield* api.list(namespace, MODE);
       yield* witness.look(items, performance.now());
+      const entered = new Set(presence.in(server, namespace).map(({ uid }) => uid));
       let again: Date | undefined;
       for (const pod of items) {
+        const watched = watchedPod(pod);
         const chore = choreFor(pod, {
           self: instance.id,
           now: api.now(),
-          isGone: (id) => witness.isGone(id),
-          isHeld: presence.holds(watchedPod(pod)),
+          absenceOf: (id) => witness.absenceOf(id),
+          isHeld: presence.holds(watched),
+          isEntered: entered.has(watched.uid),
         });
         if (chore.kind !== "nothing") yield* this.#do(pod, chore);
         else if (chore.again !== undefined && (again === undefined || chore.again < again))
@@ -216,20 +177,13 @@ export class Housekeeping {
     );
   }
 
-  #do(pod: V1Pod, chore: Exclude<Chore, { kind: "nothing" }>): Effect.Effect<void> {
+  #do(pod: V1Pod, chore: Task): Effect.Effect<void> {
     const { namespace, logger } = this.#parts;
-    const api = this.#api;
     const { name } = watchedPod(pod);
-    const act =
-      chore.kind === "unmark"
-        ? Effect.asVoid(
-            api.annotate(namespace, name, leaving(chore.instances, api.now()), chore.preconditions),
-          )
-        : api.delete(namespace, name, chore.preconditions);
-    return act.pipe(
+    return this.#carryOut(name, chore).pipe(
       Effect.tap(() =>
         Effect.sync(() => {
-          if (chore.kind === "unmark") this.wake();
+          if (chore.kind !== "delete") this.wake();
           else {
             logger.info("KUBERNETES_POD_REMOVE", `A pod was deleted: ${chore.reason}`, {
               namespace,
@@ -240,22 +194,52 @@ export class Housekeeping {
       ),
       // Somebody was faster: gone, or changed and to be looked at again.
       Effect.catchTag(["ObjectMissing", "ObjectConflict"], () => Effect.sync(() => this.wake())),
-      Effect.catch((error) => this.#report(error, "A pod that nobody needs can't be removed")),
+      Effect.catch((error) =>
+        this.#report(
+          error,
+          chore.kind === "mark"
+            ? "A pod can't be marked as in use again"
+            : "A pod that nobody needs can't be removed",
+        ),
+      ),
     );
+  }
+
+  #carryOut(name: string, chore: Task): Effect.Effect<void, CallFailure> {
+    const { namespace, instance } = this.#parts;
+    const api = this.#api;
+    const { preconditions } = chore;
+    const change = (annotations: Annotations) => api.annotate(namespace, name, annotations, preconditions);
+    switch (chore.kind) {
+      case "mark":
+        return Effect.asVoid(change(inUse(instance, api.now())));
+      case "unmark":
+        return Effect.asVoid(change(leaving(chore.instances, api.now())));
+      case "delete":
+        // Changes nothing and takes `patch` all the same: without it this daemon is as silent as the other one.
+        return chore.bySilence
+          ? Effect.flatMap(change({}), ({ metadata }) =>
+              api.delete(namespace, name, {
+                ...preconditions,
+                resourceVersion: metadata?.resourceVersion ?? "",
+              }),
+            )
+          : api.delete(namespace, name, preconditions);
+    }
   }
 
   /** A refusal is told once. */
   #report(error: CallFailure, what: string): Effect.Effect<void> {
     return Effect.sync(() => {
       const { namespace, logger, memory } = this.#parts;
-      const isRefusal = error._tag === "PermissionDenied" || error._tag === "CredentialsRefused";
-      if (isRefusal) {
+      const isFinal = isRefusal(error);
+      if (isFinal) {
         this.#isRefused = true;
         const refusal = [what, error.details?.verb, memory.isNeeded].join(" ");
         if (memory.told.has(refusal)) return;
         memory.told.add(refusal);
       }
-      const level = !isRefusal ? "notice" : memory.isNeeded ? "warning" : "info";
+      const level = !isFinal ? "notice" : memory.isNeeded ? "warning" : "info";
       logger.log(level, error.code, `${what}: ${error.message}`, {
         namespace,
         ...error.details,

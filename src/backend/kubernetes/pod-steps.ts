@@ -186,7 +186,8 @@ const isInUse = ({ clusters, housekeeping }: Bench, pod: V1Pod): boolean => {
   const watched = watchedPod(pod);
   if (clusters.presence.holds(watched)) return true;
   const others = [...usersOf(pod).keys()].filter((id) => id !== clusters.instance.id);
-  return others.some((id) => !housekeeping(watched.namespace).isGone(id));
+  // Of a daemon that is merely silent the mark counts until somebody has taken it away.
+  return others.some((id) => housekeeping(watched.namespace).absenceOf(id) !== "gone");
 };
 
 const warnOfOthers = ({ clusters, identity, connection }: Bench, plan: PodPlan, pod: V1Pod): void => {

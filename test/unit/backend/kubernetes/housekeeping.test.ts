@@ -195,11 +195,10 @@ describe("a mark of use", () => {
     const marked = (mark: string) => podOf("own", "persistent", {}, { "berth-in-use-other": mark });
     const look = (mark: string, at: number) => Effect.runPromise(witness.look([marked(mark)], at));
     await look("2026-01-01T00:00:00.000Z", 0);
-    await look("-", 1);
-    await look("-", SILENCE_MILLIS);
-    expect(witness.isGone("other")).toBe(false);
+    for (const at of [1, SILENCE_MILLIS / 2, SILENCE_MILLIS]) await look("-", at);
+    expect(witness.absenceOf("other")).toBeUndefined();
     await look("-", SILENCE_MILLIS + 1);
-    expect(witness.isGone("other")).toBe(true);
+    expect(witness.absenceOf("other")).toBe("silent");
   });
 });
 
