@@ -2,6 +2,7 @@
  * Pods that Berth creates. One for a connection or a session belongs to a scope: created within it, removed with it.
  * What the API server can't do at that moment housekeeping does later, here or in the next daemon.
  */
+import { randomUUID } from "node:crypto";
 import type { V1Pod } from "@kubernetes/client-node";
 import { Effect, Schedule, type Scope } from "effect";
 import type { PodPlan } from "../../../machines/kubernetes-facts.ts";
@@ -9,7 +10,8 @@ import type { Failure } from "../../failure.ts";
 import type { CallFailure } from "./api.ts";
 import type { Bench } from "./bench.ts";
 import { ApiUnavailable, PodCreateFailed } from "./failures.ts";
-import { CONNECTION_ID, isTooLongForLabel, podManifest } from "./pod-manifest.ts";
+import { CREATION } from "./marks.ts";
+import { isTooLongForLabel, podManifest } from "./pod-manifest.ts";
 
 export type Creation =
   | { readonly kind: "created"; readonly pod: V1Pod }
@@ -34,17 +36,18 @@ export const scopedPod = (
     const { cluster, clusters } = bench;
     const { presence } = clusters;
     const { namespace, name } = plan;
+    const creationId = randomUUID();
     let uid: string | undefined;
     // Registered before the creation: one that is interrupted may have been carried out all the same.
     yield* Effect.acquireRelease(
       Effect.sync(() => presence.hold(cluster, { namespace, name, uid: undefined })),
       (release) =>
         Effect.ensuring(
-          removeSurely(bench, plan, () => uid),
+          removeSurely(bench, plan, creationId, () => uid),
           Effect.sync(release),
         ),
     );
-    const creation = yield* createPod(bench, plan, session);
+    const creation = yield* createPod(bench, plan, creationId, session);
     if (creation.kind === "created") {
       uid = creation.pod.metadata?.uid;
       yield* Effect.acquireRelease(
@@ -63,7 +66,7 @@ export const persistentPod = (bench: Bench, plan: PodPlan): Effect.Effect<Creati
   return Effect.acquireUseRelease(
     Effect.sync(() => clusters.presence.hold(cluster, { namespace, name, uid: undefined })),
     () =>
-      Effect.tap(createPod(bench, plan), (creation) => {
+      Effect.tap(createPod(bench, plan, randomUUID()), (creation) => {
         if (creation.kind !== "created") return Effect.void;
         bench.housekeeping(namespace).welcome();
         return clusters.occupancy.adopt(creation.pod, bench);
@@ -72,7 +75,12 @@ export const persistentPod = (bench: Bench, plan: PodPlan): Effect.Effect<Creati
   );
 };
 
-const createPod = (bench: Bench, plan: PodPlan, session?: SessionProgram): Effect.Effect<Creation, Failure> =>
+const createPod = (
+  bench: Bench,
+  plan: PodPlan,
+  creationId: string,
+  session?: SessionProgram,
+): Effect.Effect<Creation, Failure> =>
   Effect.gen(function* () {
     const { cluster, clusters, kubernetes, identity, connection } = bench;
     const { namespace, name } = plan;
@@ -89,21 +97,26 @@ const createPod = (bench: Bench, plan: PodPlan, session?: SessionProgram): Effec
       plan,
       identity,
       instance: clusters.instance,
+      creationId,
       ...(session === undefined ? {} : { session }),
     });
+    const told = new Set<string>();
     const attempt = Effect.tapError(cluster.api.create(namespace, manifest), (error) =>
       Effect.sync(() => {
-        if (error._tag !== "ApiUnavailable") return;
-        logger.debug(
+        if (!isTemporary(error)) return;
+        // A login that this makes wait until its time is up ends without a word of it.
+        logger.log(
+          told.has(error.message) ? "debug" : "warning",
           "KUBERNETES_POD_CREATE_FAILED",
           `Creating the pod again: ${error.message}`,
-          error.details,
+          { ...error.details, podName: name },
         );
+        told.add(error.message);
       }),
     );
     return yield* Effect.retry(attempt, { while: isTemporary, schedule: RETRY }).pipe(
       Effect.map((pod): Creation => ({ kind: "created", pod })),
-      Effect.catchTag("ObjectConflict", (conflict) => existing(bench, plan, conflict.message)),
+      Effect.catchTag("ObjectConflict", (conflict) => existing(bench, plan, creationId, conflict.message)),
       Effect.mapError((error) => createFailure(error, plan)),
     );
   });
@@ -115,16 +128,15 @@ const isTemporary = (error: CallFailure): boolean =>
 
 /** The name is taken: perhaps by an earlier attempt of ours whose answer was lost. */
 const existing = (
-  { cluster, identity }: Bench,
+  { cluster }: Bench,
   { namespace, name, mode }: PodPlan,
+  creationId: string,
   message: string,
 ): Effect.Effect<Creation, CallFailure> =>
   mode === "persistent"
     ? Effect.succeed({ kind: "exists", message })
     : Effect.map(cluster.api.get(namespace, name), (pod) =>
-        pod.metadata?.labels?.[CONNECTION_ID] === identity.connectionId
-          ? { kind: "created", pod }
-          : { kind: "exists", message },
+        isOf(pod, creationId) ? { kind: "created", pod } : { kind: "exists", message },
       );
 
 const createFailure = (error: CallFailure, { namespace, name }: PodPlan): Failure =>
@@ -140,13 +152,14 @@ const createFailure = (error: CallFailure, { namespace, name }: PodPlan): Failur
 const removeSurely = (
   bench: Bench,
   { namespace, name }: PodPlan,
+  creationId: string,
   uidOf: () => string | undefined,
 ): Effect.Effect<void> => {
-  const { cluster, kubernetes, identity, connection } = bench;
+  const { cluster, kubernetes, connection } = bench;
   const { logger } = connection;
   const names = { namespace, podName: name };
   const remove = Effect.gen(function* () {
-    const uid = uidOf() ?? (yield* uidByLabel(bench, namespace, name, identity.connectionId));
+    const uid = uidOf() ?? (yield* uidOfCreation(bench, namespace, name, creationId));
     if (uid === undefined) return;
     logger.debug("KUBERNETES_POD_REMOVE", "Removing the pod", names);
     yield* cluster.api.delete(namespace, name, { uid });
@@ -169,7 +182,10 @@ const removeSurely = (
   );
 };
 
-const uidByLabel = ({ cluster }: Bench, namespace: string, name: string, connectionId: string) =>
-  Effect.map(cluster.api.get(namespace, name), ({ metadata }) =>
-    metadata?.labels?.[CONNECTION_ID] === connectionId ? metadata.uid : undefined,
+const uidOfCreation = ({ cluster }: Bench, namespace: string, name: string, creationId: string) =>
+  Effect.map(cluster.api.get(namespace, name), (pod) =>
+    isOf(pod, creationId) ? pod.metadata?.uid : undefined,
   );
+
+const isOf = ({ metadata }: V1Pod, creationId: string): boolean =>
+  metadata?.annotations?.[CREATION] === creationId;

@@ -14,6 +14,8 @@ import type { Annotations } from "./api.ts";
 export const MODE = "berth-mode";
 /** Label of pods for one connection or session: the daemon they belong to. */
 export const INSTANCE = "berth-instance";
+/** Annotation: one creation, to tell a pod whose creation was not answered from another one of its name. */
+export const CREATION = "berth-creation";
 /** Annotation prefix: a daemon whose connections are in the pod, with the time it last said so. */
 const IN_USE = "berth-in-use-";
 /** Annotation: when the last connection left, RFC 3339. */

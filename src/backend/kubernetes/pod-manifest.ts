@@ -7,10 +7,18 @@ import { Redacted } from "effect";
 import type { Identity } from "../../../machines/facts.ts";
 import type { PodPlan } from "../../../machines/kubernetes-facts.ts";
 import type { KubernetesPod } from "../../config/sections/kubernetes.ts";
-import { firstUser, INSTANCE, type InstanceMark, inUse, MODE, persistentAnnotations } from "./marks.ts";
+import {
+  CREATION,
+  firstUser,
+  INSTANCE,
+  type InstanceMark,
+  inUse,
+  MODE,
+  persistentAnnotations,
+} from "./marks.ts";
 
 /** The reference's names. */
-export const CONNECTION_ID = "containerssh_connection_id";
+const CONNECTION_ID = "containerssh_connection_id";
 const USERNAME = "containerssh_username";
 const IP = "containerssh_ip";
 
@@ -22,6 +30,8 @@ export interface ManifestInput {
   readonly plan: Pick<PodPlan, "mode" | "name">;
   readonly identity: Identity;
   readonly instance: InstanceMark;
+  /** No other creation has it. */
+  readonly creationId: string;
   /** Session mode: the program and whether it gets a terminal. */
   readonly session?: { readonly command: readonly string[]; readonly terminal: boolean };
 }
@@ -33,7 +43,7 @@ interface Container {
 
 /** A Pod of the API. */
 export const podManifest = (input: ManifestInput): object => {
-  const { pod, plan, identity, instance } = input;
+  const { pod, plan, identity, instance, creationId } = input;
   const { name: _, generateName, labels, annotations, ...metadata } = pod.metadata;
   return {
     apiVersion: "v1",
@@ -56,6 +66,7 @@ export const podManifest = (input: ManifestInput): object => {
         ...(plan.mode === "persistent"
           ? { ...persistentAnnotations(pod), ...firstUser(identity.authenticatedUsername) }
           : {}),
+        [CREATION]: creationId,
         ...inUse(instance, undefined),
       },
     },

@@ -87,8 +87,10 @@ export const podSteps = (benchFor: Workshop) => {
       const bench = yield* benchFor(provisioning);
       const { cluster, connection } = bench;
       const pod = yield* known(bench, uid);
+      const { namespace, name } = watchedPod(pod);
       connection.logger.debug("KUBERNETES_POD_WAIT", "Waiting for the pod to come up", {
-        podName: pod.metadata?.name,
+        namespace,
+        podName: name,
       });
       const sighting = yield* Effect.scoped(
         Effect.flatMap(cluster.watches.follow(pod), (followed) => followed.until(hasComeUp(bench))),

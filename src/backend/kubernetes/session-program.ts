@@ -4,7 +4,7 @@
  * is attached.
  */
 import type { V1Pod } from "@kubernetes/client-node";
-import { Effect, Option, type Scope } from "effect";
+import { Duration, Effect, Option, type Scope } from "effect";
 import type { Exit, Program } from "../../../machines/facts.ts";
 import type { PodPlan } from "../../../machines/kubernetes-facts.ts";
 import type { Failure } from "../../failure.ts";
@@ -35,7 +35,7 @@ export const startBySession = (
   request: ProgramRequest,
 ): Effect.Effect<RunningProgram, Failure, Scope.Scope> =>
   Effect.gen(function* () {
-    const { kubernetes, identity, connection } = bench;
+    const { kubernetes, identity } = bench;
     const { pod, timeouts } = kubernetes;
     const command = yield* commandOf(request.program, pod);
     const environment = programEnvironment(request, loginEnvironment(pod, identity));
@@ -49,7 +49,7 @@ export const startBySession = (
       }
       const host = execHost(bench, up.followed, up.pod);
       yield* writeFiles(host, identity.files);
-      connection.logger.debug("KUBERNETES_POD_ATTACH", "Attaching to the pod", { podName: host.address.pod });
+      host.logger.debug("KUBERNETES_POD_ATTACH", "Attaching to the pod");
       const channels = yield* bench.cluster.stream({
         container: host.address,
         stdin: true,
@@ -91,47 +91,49 @@ const podUp = (
   launcher: Launcher,
   terminal: boolean,
 ): Effect.Effect<PodUp, Failure, Scope.Scope> =>
-  Effect.gen(function* () {
+  Effect.suspend(() => {
     const { cluster, kubernetes, connection } = bench;
     const name = newPodName(kubernetes.pod);
-    const creation = yield* scopedPod(bench, { ...plan, name }, { command: launcher.command, terminal });
-    if (creation.kind === "exists") {
+    const names = { namespace: plan.namespace, podName: name };
+    let followed: FollowedPod | undefined;
+    const up = Effect.gen(function* () {
+      const creation = yield* scopedPod(bench, { ...plan, name }, { command: launcher.command, terminal });
+      if (creation.kind === "exists") {
+        return yield* Effect.fail(
+          new PodCreateFailed({
+            message: `A pod of the configured name exists: ${creation.message}`,
+            details: names,
+          }),
+        );
+      }
+      connection.logger.debug("KUBERNETES_POD_WAIT", "Waiting for the pod to come up", names);
+      followed = yield* cluster.watches.follow(creation.pod);
+      const container = programHost(bench, creation.pod).address.container;
+      const { pod, phase } = yield* followed.until((seen) => comeUp(seen, container));
+      if (pod !== undefined && phase === "running") return { kind: "up", pod, followed } satisfies PodUp;
+      const reason = pod === undefined ? "it is gone" : reasonOf(pod);
+      if (phase === "failed" && NO_SUCH_PROGRAM.test(reason))
+        return { kind: "missing", missing: reason } satisfies PodUp;
       return yield* Effect.fail(
-        new PodCreateFailed({
-          message: `A pod of the configured name exists: ${creation.message}`,
-          details: { podName: name },
-        }),
+        new PodWaitFailed({ message: `The pod did not come up: ${reason}`, details: { ...names, phase } }),
       );
-    }
-    connection.logger.debug("KUBERNETES_POD_WAIT", "Waiting for the pod to come up", { podName: name });
-    const followed = yield* cluster.watches.follow(creation.pod);
-    const container = programHost(bench, creation.pod).address.container;
-    return yield* Effect.flatMap(
-      followed.until((pod) => comeUp(pod, container)),
-      (seen) => {
-        if (seen.pod !== undefined && seen.phase === "running") {
-          return Effect.succeed<PodUp>({ kind: "up", pod: seen.pod, followed });
-        }
-        const reason = seen.pod === undefined ? "it is gone" : reasonOf(seen.pod);
-        return seen.phase === "failed" && NO_SUCH_PROGRAM.test(reason)
-          ? Effect.succeed<PodUp>({ kind: "missing", missing: reason })
-          : Effect.fail(
-              new PodWaitFailed({
-                message: `The pod did not come up: ${reason}`,
-                details: { podName: name },
-              }),
-            );
-      },
-    );
-  }).pipe(
-    Effect.timeoutOrElse({
-      duration: bench.kubernetes.timeouts.podStart,
+    });
+    const { podStart } = kubernetes.timeouts;
+    return Effect.timeoutOrElse(up, {
+      duration: podStart,
       orElse: () =>
         Effect.fail(
-          new PodWaitFailed({ message: "The pod did not run within kubernetes.timeouts.podStart" }),
+          new PodWaitFailed({
+            message: "The pod did not run within kubernetes.timeouts.podStart",
+            details: {
+              ...names,
+              podStartSeconds: Duration.toSeconds(podStart),
+              reason: followed?.latest === undefined ? "" : reasonOf(followed.latest),
+            },
+          }),
         ),
-    }),
-  );
+    });
+  });
 
 const comeUp = (pod: PodSighting, container: string) => {
   const phase = pod === undefined ? "gone" : phaseOf(pod, container);

@@ -27,7 +27,13 @@ describe("creating a pod", () => {
     const daemon = await testDaemon({ host: api.url });
     const { environment } = await daemon.connect();
     expect((await runProgram(environment, "echo in")).stdout).toBe("in\n");
-    expect(daemon.log.codes()).toContain("KUBERNETES_POD_CREATE_FAILED");
+    const told = daemon.log.entries.filter(({ code }) => code === "KUBERNETES_POD_CREATE_FAILED");
+    // Loud once: a login whose time is up ends without a word of it.
+    expect(told.map(({ level }) => level)).toEqual(["warning", "debug"]);
+    expect(told[0]).toMatchObject({
+      message: expect.stringContaining("etcdserver: leader changed"),
+      details: { namespace: "default", podName: api.pods.list("default")[0]?.metadata?.name },
+    });
     await daemon.close();
     expect(api.pods.list("default")).toEqual([]);
   });
@@ -108,6 +114,39 @@ describe("creating a pod", () => {
     const { refusal } = await daemon.connect({ pod: named });
     expect(refusal.code).toBe("KUBERNETES_POD_CREATE_FAILED");
     expect((await runProgram(winner.environment, "echo still in")).stdout).toBe("still in\n");
+  });
+
+  it("does not take the pod of another session for its own, nor with it when it goes", async () => {
+    const api = await testApi();
+    const daemon = await testDaemon({ host: api.url });
+    const { environment } = await daemon.connect({ pod: { mode: "session", metadata: { name: "taken" } } });
+    const winner = await startProgram(environment, exec("cat"));
+    const request = { program: exec("true"), terminal: undefined, environment: {}, channel: 1 };
+    const failure = await Effect.runPromise(Effect.flip(Effect.scoped(environment.start(request))));
+    expect(failure).toMatchObject({
+      code: "KUBERNETES_POD_CREATE_FAILED",
+      details: { namespace: "default", podName: "taken" },
+    });
+    winner.stdin.end("still in");
+    expect(await endOf(winner)).toMatchObject({ stdout: "still in", exit: 0 });
+  });
+});
+
+it("a session whose pod does not come up in time fails with Kubernetes' own reason", async () => {
+  const waiting = { reason: "ErrImagePull", message: "no such image" };
+  const api = await testApi({ state: { waiting } });
+  const daemon = await testDaemon({ host: api.url });
+  const { environment } = await daemon.connect({ pod: { mode: "session" }, timeouts: { podStart: "1s" } });
+  const request = { program: exec("true"), terminal: undefined, environment: {}, channel: 0 };
+  const failure = await Effect.runPromise(Effect.flip(Effect.scoped(environment.start(request))));
+  expect(failure).toMatchObject({
+    code: "KUBERNETES_POD_WAIT_FAILED",
+    details: {
+      namespace: "default",
+      podName: expect.stringMatching(/^containerssh-\w{8}$/),
+      podStartSeconds: 1,
+      reason: "shell: ErrImagePull: no such image",
+    },
   });
 });
 
