@@ -60,10 +60,7 @@ const NOTABLE_WAIT_MILLIS = 1000;
 
 export const podApi = ({ access, throttle, timeout, logger }: ApiParts): PodApi => {
   let aheadMillis = 0;
-  const call = <A>(
-    asked: ApiCall,
-    { method, path, body, contentType }: Request,
-  ): Effect.Effect<A, CallFailure> =>
+  const ask = (asked: ApiCall, request: Request): Effect.Effect<Answer, CallFailure> =>
     Effect.gen(function* () {
       const waitedMillis = yield* throttle.take;
       if (waitedMillis >= NOTABLE_WAIT_MILLIS) {
@@ -73,20 +70,35 @@ export const podApi = ({ access, throttle, timeout, logger }: ApiParts): PodApi 
         });
       }
       const server = yield* requestAccess(access);
-      const { status, answer, date } = yield* Effect.tryPromise({
-        try: (signal) =>
-          exchange(server, { method, path, body, contentType }, [
-            signal,
-            AbortSignal.timeout(Duration.toMillis(timeout)),
-          ]),
+      const answer = yield* Effect.tryPromise({
+        try: (signal) => exchange(server, request, [signal, AbortSignal.timeout(Duration.toMillis(timeout))]),
         catch: (error) => failureOfSilence(asked, error),
       });
-      if (date !== undefined) aheadMillis = notably(date - Date.now());
-      if (status >= 300) return yield* Effect.fail(failureOfAnswer(asked, status, answer));
-      return yield* Effect.try({
-        try: () => JSON.parse(answer) as A,
-        catch: (error) => failureOfSilence(asked, error),
-      });
+      if (answer.date !== undefined) aheadMillis = notably(answer.date - Date.now());
+      return answer;
+    });
+  /** Comes back when a server that is busy says that it will be able to, if that is soon enough. */
+  const call = <A>(asked: ApiCall, request: Request): Effect.Effect<A, CallFailure> =>
+    Effect.gen(function* () {
+      const patienceEnds = performance.now() + Duration.toMillis(timeout);
+      for (;;) {
+        const { status, body, retryAfterMillis } = yield* ask(asked, request);
+        if (status < 300) {
+          return yield* Effect.try({
+            try: () => JSON.parse(body) as A,
+            catch: (error) => failureOfSilence(asked, error),
+          });
+        }
+        const isBusy = status === 429 || status >= 500;
+        if (!isBusy || retryAfterMillis === undefined || performance.now() + retryAfterMillis > patienceEnds)
+          return yield* Effect.fail(failureOfAnswer(asked, status, body));
+        logger.notice("KUBERNETES_THROTTLED", "The API server is busy and asks us to come back", {
+          ...asked,
+          httpStatus: status,
+          retryAfterMillis,
+        });
+        yield* Effect.sleep(retryAfterMillis);
+      }
     });
 
   return {
@@ -144,10 +156,16 @@ interface Request {
 
 interface Answer {
   readonly status: number;
-  readonly answer: string;
+  readonly body: string;
   /** When the server answered by its own clock, in milliseconds since 1970, whole seconds. */
   readonly date: number | undefined;
+  /** When to ask again, as a busy server says. */
+  readonly retryAfterMillis: number | undefined;
 }
+
+/** Of the header `Retry-After`; Kubernetes says seconds. */
+const retryAfterMillis = (seconds: string | undefined): number | undefined =>
+  seconds !== undefined && /^\d+$/.test(seconds) ? Math.max(1, Number(seconds)) * 1000 : undefined;
 
 /** What answers are late by, and the parts of seconds that they leave out, are no difference between two clocks. */
 const notably = (aheadMillis: number): number => (Math.abs(aheadMillis) < 2000 ? 0 : aheadMillis);
@@ -180,8 +198,9 @@ const exchange = (
         (answer) =>
           resolve({
             status: response.statusCode ?? 0,
-            answer,
+            body: answer,
             date: Number.isNaN(date) ? undefined : date,
+            retryAfterMillis: retryAfterMillis(response.headers["retry-after"]),
           }),
         reject,
       );

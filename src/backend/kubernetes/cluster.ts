@@ -9,7 +9,7 @@ import { ClusterAccess } from "./access.ts";
 import { type CallFailure, type PodApi, podApi, podPath } from "./api.ts";
 import { type Channels, type ChannelsRequest, openChannels } from "./channels.ts";
 import type { ConfigError } from "./failures.ts";
-import { PodWatches } from "./pod-watch.ts";
+import { PodWatches } from "./followed-pod.ts";
 import { openRequest, requestAccess } from "./request.ts";
 import type { Throttle, Throttles } from "./throttle.ts";
 

@@ -76,9 +76,13 @@ export class KubernetesClusters {
     );
   }
 
-  /** How many configurations are kept, and how many namespaces are looked after. */
-  get kept(): { readonly configurations: number; readonly namespaces: number } {
-    return { configurations: this.#known.size, namespaces: this.#housekeepers.size };
+  /** How many configurations are kept, how many namespaces are looked after, and of how many something is remembered. */
+  get kept(): { readonly configurations: number; readonly namespaces: number; readonly memories: number } {
+    return {
+      configurations: this.#known.size,
+      namespaces: this.#housekeepers.size,
+      memories: this.#memories.size,
+    };
   }
 
   /** The first user seen in a pod, when that is somebody else. */
@@ -115,7 +119,10 @@ export class KubernetesClusters {
     this.#housekeepers.set(key, started);
     Effect.runFork(
       Effect.forkIn(
-        started.run(() => this.#housekeepers.delete(key)),
+        started.run(() => {
+          this.#housekeepers.delete(key);
+          if (memory.told.size === 0) this.#memories.delete(key);
+        }),
         this.background,
       ),
     );

@@ -7,8 +7,9 @@ import type { Logger } from "../../log/logger.ts";
 import { exitOf } from "../docker/exit.ts";
 import type { ChannelsEnd } from "./channels.ts";
 import { ContainerOutOfMemory, ContainerRestarted, ExitLost, PodDeleted } from "./failures.ts";
+import type { FollowedPod } from "./followed-pod.ts";
 import { containerStatus, reasonOf } from "./pod-status.ts";
-import type { FollowedPod, PodSighting } from "./pod-watch.ts";
+import type { PodSighting } from "./pod-watch.ts";
 
 /** A container at the time a program was started in it. */
 export interface Whereabouts {
@@ -64,10 +65,7 @@ const explain = (
       return exitOf({ code: end.status, program, delivered, message: "" });
     }
     const trouble = yield* Effect.timeoutOption(
-      Effect.catch(
-        where.followed.until((pod) => troubleOf(pod, where)),
-        () => Effect.never,
-      ),
+      where.followed.untilSeen((pod) => troubleOf(pod, where)),
       HINDSIGHT[end.kind],
     );
     if (Option.isSome(trouble)) return yield* Effect.fail(trouble.value);
@@ -83,7 +81,7 @@ const explain = (
 /** Fails a while after somebody asked to delete the pod; never succeeds. */
 export const deletionOf = ({ followed, notify }: Whereabouts): Effect.Effect<never, Failure> =>
   Effect.gen(function* () {
-    const failure = yield* Effect.catch(followed.until(deletedOf), () => Effect.never);
+    const failure = yield* followed.untilSeen(deletedOf);
     notify("Your environment is being shut down by the cluster.");
     yield* Effect.sleep(DELETION_GRACE);
     return yield* Effect.fail(failure);

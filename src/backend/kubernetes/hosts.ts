@@ -1,10 +1,11 @@
 /** A pod of a connection's as programs are started in it. */
 import type { V1Pod } from "@kubernetes/client-node";
 import type { Bench } from "./bench.ts";
+import type { FollowedPod } from "./followed-pod.ts";
 import type { ProgramHost } from "./launch.ts";
 import { loginEnvironment } from "./pod-manifest.ts";
 import { consoleContainer, containerStatus } from "./pod-status.ts";
-import { type FollowedPod, watchedPod } from "./pod-watch.ts";
+import { watchedPod } from "./pod-watch.ts";
 import type { ExecHost } from "./program.ts";
 
 export const programHost = ({ cluster, kubernetes, connection }: Bench, pod: V1Pod): ProgramHost => {

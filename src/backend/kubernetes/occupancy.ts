@@ -8,7 +8,7 @@ import { Duration, Effect, Exit, type Scope, Semaphore } from "effect";
 import type { Logger } from "../../log/logger.ts";
 import type { CallFailure } from "./api.ts";
 import type { Housekeeping } from "./housekeeping.ts";
-import { type Entrant, entering, type InstanceMark, idleSecondsOf, leaving } from "./marks.ts";
+import { type Entrant, entering, type InstanceMark, idleSecondsOf, leaving, usersOf } from "./marks.ts";
 import { type WatchedPod, watchedPod } from "./pod-watch.ts";
 import type { Presence, Reach } from "./presence.ts";
 
@@ -23,11 +23,19 @@ interface Occupied {
   connections: number;
   /** Connections that are in it, or on their way in or out. */
   interested: number;
+  /** When this daemon's mark was written last, by `performance.now()`. */
+  markedAtMillis: number;
   /** After how long it is deleted when nobody is in it, as the pod says; 0 for never. */
   idleSeconds: number;
   /** One change of the mark at a time. */
   readonly turn: Semaphore.Semaphore;
 }
+
+/** The pod as this daemon has marked it just now. */
+const keepMark = (occupied: Occupied, marked: V1Pod): void => {
+  occupied.markedAtMillis = performance.now();
+  occupied.idleSeconds = idleSecondsOf(marked);
+};
 
 /** A connection that is in a pod, or on its way. */
 interface Stay {
@@ -70,7 +78,7 @@ export class Occupancy {
       Effect.sync(() => {
         const stay = this.#interest(pod, route);
         stay.occupied.connections += 1;
-        stay.occupied.idleSeconds = idleSecondsOf(pod);
+        keepMark(stay.occupied, pod);
         return stay;
       }),
       (stay) => this.#leave(stay),
@@ -83,6 +91,7 @@ export class Occupancy {
       pod: watched,
       connections: 0,
       interested: 0,
+      markedAtMillis: Number.NEGATIVE_INFINITY,
       idleSeconds: 0,
       turn: Semaphore.makeUnsafe(1),
     };
@@ -107,15 +116,19 @@ export class Occupancy {
     const { namespace, name, uid } = occupied.pod;
     const { api } = route.cluster;
     const { createMissingPods, idleTimeout } = entrant.settings;
+    const seenAtMillis = performance.now();
+    // Somebody may have taken this daemon for gone; whoever saw the pod before its mark knows nothing of that.
+    const isMarked = () => usersOf(pod).has(this.#instance.id) || occupied.markedAtMillis > seenAtMillis;
     const mark = Effect.suspend(() =>
       occupied.connections > 0 &&
+      isMarked() &&
       (!createMissingPods || occupied.idleSeconds === Duration.toSeconds(idleTimeout))
         ? Effect.succeed(pod)
         : api.annotate(namespace, name, entering(pod, entrant, this.#instance, api.now()), { uid }),
     );
     const enter = Effect.map(mark, (marked) => {
       occupied.connections += 1;
-      if (marked !== pod) occupied.idleSeconds = idleSecondsOf(marked);
+      if (marked !== pod) keepMark(occupied, marked);
       return { pod: marked, stay };
     });
     return occupied.turn.withPermit(enter).pipe(

@@ -2,16 +2,14 @@
  * Follows one pod: a GET, then a watch from there, again and again. (The client library's watch hides the API
  * server's answer when it refuses; a refusal must name the permission that is missing.)
  */
-import type { ClientRequest, IncomingMessage } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { createInterface } from "node:readline";
 import { buffer } from "node:stream/consumers";
 import type { V1Pod } from "@kubernetes/client-node";
-import { Duration, Effect, Schedule, type Scope } from "effect";
-import type { Logger } from "../../log/logger.ts";
+import { Duration, Effect, Schedule } from "effect";
 import type { ClusterAccess } from "./access.ts";
 import { type CallFailure, type PodApi, podsPath } from "./api.ts";
 import { type ApiCall, failureOfAnswer, failureOfSilence } from "./api-failure.ts";
-import { ConfigError } from "./failures.ts";
 import { openRequest, requestAccess } from "./request.ts";
 
 /** What is known of a pod; undefined when it is gone, or another pod has its name. */
@@ -21,6 +19,8 @@ export interface WatchParts {
   readonly access: ClusterAccess;
   readonly api: PodApi;
   readonly timeout: Duration.Duration;
+  /** How long a watch lasts that nothing ends earlier. Default 240. */
+  readonly watchSeconds?: number;
 }
 
 export interface WatchedPod {
@@ -29,20 +29,23 @@ export interface WatchedPod {
   readonly uid: string;
 }
 
-/** The server ends a watch after this time: one that lost its server is noticed by then at the latest. */
+/** The server ends a watch after this time, or else we do: one that lost its server is noticed by then at the latest. */
 const WATCH_SECONDS = 240;
+
+/** Watches do not begin more often than this: somebody between us and the server may end each of them at once. */
+const WATCH_PAUSE_MILLIS = 1000;
 
 /** How soon the connection of a silent watch is checked. */
 const KEEP_ALIVE_MILLIS = 5000;
 
 /**
- * Calls `see` with every state of a pod after `latest`, until it is gone or the effect is interrupted. A server that
- * can't be reached is asked again and again, one that refuses is not.
+ * Calls `see` with every state of a pod after `latest`, or from now on, until it is gone or the effect is interrupted. A
+ * server that can't be reached is asked again and again, one that refuses is not.
  */
-const followPod = (
+export const followPod = (
   parts: WatchParts,
   pod: WatchedPod,
-  latest: V1Pod,
+  latest: PodSighting,
   see: (sighting: PodSighting) => void,
 ): Effect.Effect<void, CallFailure> => {
   let known: PodSighting = latest;
@@ -54,7 +57,9 @@ const followPod = (
     if (known === undefined) return true;
     const from = known.metadata?.resourceVersion ?? "";
     known = undefined;
-    return yield* watchOnce(parts, pod, from, see);
+    const [lasted, isGone] = yield* Effect.timed(watchOnce(parts, pod, from, see));
+    if (!isGone) yield* Effect.sleep(Math.max(0, WATCH_PAUSE_MILLIS - Duration.toMillis(lasted)));
+    return isGone;
   });
   return Effect.asVoid(
     Effect.repeat(
@@ -80,7 +85,7 @@ export const currentPod = (
 
 /** Whether the pod was seen to go; otherwise the watch has ended and must be begun again. */
 const watchOnce = (
-  { access, timeout }: WatchParts,
+  { access, timeout, watchSeconds = WATCH_SECONDS }: WatchParts,
   { namespace, name, uid }: WatchedPod,
   resourceVersion: string,
   see: (sighting: PodSighting) => void,
@@ -90,18 +95,23 @@ const watchOnce = (
     watch: "true",
     fieldSelector: `metadata.name=${name}`,
     resourceVersion,
-    timeoutSeconds: String(WATCH_SECONDS),
+    timeoutSeconds: String(watchSeconds),
   });
   return Effect.flatMap(requestAccess(access), (server) =>
     Effect.callback<boolean, CallFailure>((resume) => {
       const request = openRequest(server, `${podsPath(namespace)}?${query}`);
       const failed = (error: unknown): void => resume(Effect.fail(failureOfSilence(call, error)));
-      const patience = setTimeout(
+      let patience = setTimeout(
         () => request.destroy(new Error("the watch was not answered in time")),
         Duration.toMillis(timeout),
       );
       request.once("response", (response) => {
         clearTimeout(patience);
+        if (response.statusCode === GONE) {
+          response.resume();
+          resume(Effect.succeed(false));
+          return;
+        }
         if (response.statusCode !== 200) {
           buffer(response).then(
             (body) => resume(Effect.fail(failureOfAnswer(call, response.statusCode ?? 0, body))),
@@ -110,20 +120,28 @@ const watchOnce = (
           return;
         }
         response.socket.setKeepAlive(true, KEEP_ALIVE_MILLIS);
-        readEvents(response, uid, see, (isGone) => resume(Effect.succeed(isGone)));
+        patience = setTimeout(
+          () => response.destroy(new Error("the watch was not ended in time")),
+          watchSeconds * 1000 + Duration.toMillis(timeout),
+        );
+        readEvents(response, uid, see, (isGone) => {
+          clearTimeout(patience);
+          resume(Effect.succeed(isGone));
+        });
       });
       request.once("error", failed);
       request.end();
-      return Effect.sync(() => abandon(request, patience));
+      return Effect.sync(() => {
+        clearTimeout(patience);
+        request.on("error", () => undefined);
+        request.destroy();
+      });
     }),
   );
 };
 
-const abandon = (request: ClientRequest, patience: NodeJS.Timeout): void => {
-  clearTimeout(patience);
-  request.on("error", () => undefined);
-  request.destroy();
-};
+/** The version to begin from is too old; the server may say so before it begins, or as the first event. */
+const GONE = 410;
 
 interface WatchEvent {
   readonly type: "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK" | "ERROR";
@@ -147,7 +165,7 @@ const readEvents = (
   lines.on("line", (line) => {
     if (hasEnded) return;
     const event = eventOf(line);
-    // ERROR says that the version to begin from is too old: the next round begins from a new one.
+    // ERROR most often says 410, too: the next round begins from a new version.
     if (event === undefined || event.type === "ERROR") return end(false);
     if (event.object.metadata?.uid !== uid) return;
     if (event.type === "DELETED") {
@@ -170,104 +188,6 @@ const eventOf = (line: string): WatchEvent | undefined => {
     return undefined;
   }
 };
-
-/** A pod that several parties follow: it is watched once while anybody does. */
-export class FollowedPod {
-  #latest: PodSighting;
-  #failure: CallFailure | undefined;
-  readonly #listeners = new Set<() => void>();
-
-  constructor(latest: PodSighting) {
-    this.#latest = latest;
-  }
-
-  /** The pod as it was seen last. */
-  get latest(): PodSighting {
-    return this.#latest;
-  }
-
-  see(sighting: PodSighting): void {
-    this.#latest = sighting;
-    this.#tell();
-  }
-
-  /** Nothing will be seen any more. */
-  fail(failure: CallFailure): void {
-    this.#failure = failure;
-    this.#tell();
-  }
-
-  /** Waits for the first state, the present one included, of which `test` makes something. */
-  until<A>(test: (sighting: PodSighting) => A | undefined): Effect.Effect<A, CallFailure> {
-    return Effect.callback<A, CallFailure>((resume) => {
-      const listener = (): void => {
-        const found = test(this.#latest);
-        if (found !== undefined) resume(Effect.succeed(found));
-        else if (this.#failure !== undefined) resume(Effect.fail(this.#failure));
-      };
-      this.#listeners.add(listener);
-      listener();
-      return Effect.sync(() => void this.#listeners.delete(listener));
-    });
-  }
-
-  #tell(): void {
-    for (const listener of [...this.#listeners]) listener();
-  }
-}
-
-/** Follows pods, each once however many ask. */
-export class PodWatches {
-  readonly #parts: WatchParts;
-  readonly #logger: Logger;
-  readonly #shared = new Map<string, { readonly pod: FollowedPod; followers: number; stop: () => void }>();
-
-  constructor(parts: WatchParts, logger: Logger) {
-    this.#parts = parts;
-    this.#logger = logger;
-  }
-
-  /** Follows a pod until the scope closes. A watch that the server refuses is logged and fails its waiters. */
-  follow(latest: V1Pod): Effect.Effect<FollowedPod, never, Scope.Scope> {
-    const pod = watchedPod(latest);
-    return Effect.acquireRelease(
-      Effect.sync(() => this.#join(pod, latest)),
-      () => Effect.sync(() => this.#leave(pod.uid)),
-    );
-  }
-
-  #join(pod: WatchedPod, latest: V1Pod): FollowedPod {
-    const known = this.#shared.get(pod.uid);
-    if (known !== undefined) {
-      known.followers += 1;
-      return known.pod;
-    }
-    const followed = new FollowedPod(latest);
-    const abort = new AbortController();
-    this.#shared.set(pod.uid, { pod: followed, followers: 1, stop: () => abort.abort() });
-    const give = (failure: CallFailure) =>
-      Effect.sync(() => {
-        this.#logger.warning(failure.code, failure.message, failure.details);
-        followed.fail(failure);
-      });
-    const following = followPod(this.#parts, pod, latest, (sighting) => followed.see(sighting)).pipe(
-      Effect.catch(give),
-      // A bug of ours must not pass for a pod that never changes.
-      Effect.catchDefect((defect) => give(new ConfigError({ message: String(defect), cause: defect }))),
-    );
-    Effect.runFork(following, { signal: abort.signal });
-    return followed;
-  }
-
-  #leave(uid: string): void {
-    const known = this.#shared.get(uid);
-    if (known === undefined) return;
-    known.followers -= 1;
-    if (known.followers > 0) return;
-    this.#shared.delete(uid);
-    known.stop();
-  }
-}
 
 export const watchedPod = ({ metadata }: V1Pod): WatchedPod => ({
   namespace: metadata?.namespace ?? "",

@@ -15,6 +15,7 @@ import type { ChannelsEnd } from "./channels.ts";
 import { deletionOf } from "./ending.ts";
 import { ContainerOutOfMemory, ExitLost, PodCreateFailed, PodDeleted, PodWaitFailed } from "./failures.ts";
 import { writeFiles } from "./files.ts";
+import type { FollowedPod } from "./followed-pod.ts";
 import { execHost, programHost } from "./hosts.ts";
 import {
   type Launcher,
@@ -26,7 +27,7 @@ import {
 import { scopedPod } from "./lifetime.ts";
 import { loginEnvironment, newPodName } from "./pod-manifest.ts";
 import { containerStatus, phaseOf, reasonOf } from "./pod-status.ts";
-import type { FollowedPod, PodSighting } from "./pod-watch.ts";
+import type { PodSighting } from "./pod-watch.ts";
 import { commandOf, programEnvironment, runningProgram } from "./program.ts";
 
 export const startBySession = (
@@ -151,7 +152,7 @@ const endingOf = (
 ): Effect.Effect<Exit, Failure> =>
   Effect.gen(function* () {
     const outcome = Effect.flatMap(
-      followed.until((pod) => outcomeOf(pod, container, program, delivered)),
+      followed.untilSeen((pod) => outcomeOf(pod, container, program, delivered)),
       (known) => ("kind" in known ? Effect.succeed(known) : Effect.fail(known)),
     );
     const early = yield* Effect.raceFirst(

@@ -27,7 +27,15 @@ export class Throttle {
   /** Waits for a token; the number of milliseconds it took. */
   readonly take: Effect.Effect<number> = Effect.suspend(() => {
     const millis = this.#reserve();
-    return millis === 0 ? Effect.succeed(0) : Effect.as(Effect.sleep(millis), millis);
+    if (millis === 0) return Effect.succeed(0);
+    // Whoever goes away from the line leaves nobody waiting for it.
+    const giveBack = Effect.sync(() => {
+      this.#tokens += 1;
+    });
+    return Effect.as(
+      Effect.onInterrupt(Effect.sleep(millis), () => giveBack),
+      millis,
+    );
   });
 
   #reserve(): number {

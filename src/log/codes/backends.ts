@@ -100,7 +100,8 @@ export const kubernetes = area(
     KUBERNETES_CREDENTIALS_REFUSED: "The API server does not accept the configured credentials.",
     KUBERNETES_PERMISSION_DENIED: "The configured account lacks a permission, which the details name.",
     KUBERNETES_CONFLICT: "Somebody else changed the pod, or took its name, at the same moment.",
-    KUBERNETES_THROTTLED: "A request waited notably long for the configured rate limit.",
+    KUBERNETES_THROTTLED:
+      "A request waited notably long for the configured rate limit, or for an API server that is busy.",
     KUBERNETES_POD_NOT_RUNNING: "The pod exists, is not running, and may not be replaced.",
     KUBERNETES_POD_OUTDATED: "A persistent pod was made from another spec than the configured one.",
     KUBERNETES_SHELL_MISSING: "An image has no /bin/sh, which some features need.",

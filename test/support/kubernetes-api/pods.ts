@@ -7,11 +7,14 @@ import type { V1ContainerState, V1Pod } from "@kubernetes/client-node";
 export class ApiError extends Error {
   readonly httpStatus: number;
   readonly reason: string;
+  /** The header `Retry-After`. */
+  readonly retryAfterSeconds: number | undefined;
 
-  constructor(httpStatus: number, reason: string, message: string) {
+  constructor(httpStatus: number, reason: string, message: string, retryAfterSeconds?: number) {
     super(message);
     this.httpStatus = httpStatus;
     this.reason = reason;
+    this.retryAfterSeconds = retryAfterSeconds;
   }
 }
 

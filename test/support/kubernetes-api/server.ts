@@ -181,6 +181,8 @@ const answer = async (
     reply(response.setHeader("date", serving.pods.now().toUTCString()), 200, found);
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
+    if (error.retryAfterSeconds !== undefined)
+      response.setHeader("retry-after", String(error.retryAfterSeconds));
     reply(response, error.httpStatus, statusOf(error));
   }
 };

@@ -158,6 +158,16 @@ describe("the limit of requests", () => {
     expect([await waits(), await waits(), await waits()]).toEqual([0, 0, 0]);
   });
 
+  it("gives back what somebody does not wait for any more", async () => {
+    const throttle = new Throttle(10, 1, () => 0);
+    await Effect.runPromise(throttle.take);
+    const abort = new AbortController();
+    const leaving = Effect.runPromise(throttle.take, { signal: abort.signal });
+    abort.abort();
+    await expect(leaving).rejects.toThrow();
+    expect(await Effect.runPromise(throttle.take)).toBe(100);
+  });
+
   it("is none below zero", async () => {
     const throttle = new Throttle(-1, 1, () => 0);
     expect(await Promise.all([1, 2, 3].map(() => Effect.runPromise(throttle.take)))).toEqual([0, 0, 0]);

@@ -131,6 +131,37 @@ describe("a mark of use", () => {
     expect(count(api, "delete")).toBe(0);
   });
 
+  it("is made again for who comes next, for the pod that they see has none", async () => {
+    const api = await testApi();
+    const daemon = await testDaemon({ host: api.url });
+    await daemon.connect({ pod: persistent("own") });
+    const [mark = ""] = marksOf(api, "own");
+    api.pods.annotate("default", "own", {
+      metadata: { annotations: { [mark]: null } },
+    } as unknown as V1Pod);
+    await daemon.connect({ pod: persistent("own") });
+    expect(marksOf(api, "own")).toEqual([mark]);
+  });
+
+  it.each([
+    ["is denied", denied, "KUBERNETES_PERMISSION_DENIED"],
+    ["is not answered", "hang", "KUBERNETES_API_UNAVAILABLE"],
+    ["meets a conflict that goes on", new ApiError(409, "Conflict", "try again"), "KUBERNETES_CONFLICT"],
+  ] as const)("that %s lets nobody in", async (_, trouble, code) => {
+    const api = await testApi({ meddle: ({ verb }) => (verb === "patch" ? trouble : undefined) });
+    api.pods.create("default", podOf("own", "persistent", {}), running);
+    const daemon = await testDaemon({ host: api.url });
+    const { refusal } = await daemon.connect({
+      pod: persistent("own", { idleTimeout: "1h" }),
+      timeouts: { http: "500ms" },
+    });
+    expect(refusal).toMatchObject({
+      code,
+      details: { verb: "patch", resource: "pods", namespace: "default", name: "own" },
+    });
+    expect(api.streams.size).toBe(0);
+  });
+
   it("is renewed where that is permitted, however many connections have credentials that may not", async () => {
     const isPoor = ({ authorization }: ApiRequest) => authorization === "Bearer poor";
     const api = await testApi({
@@ -139,16 +170,18 @@ describe("a mark of use", () => {
     const daemon = await testDaemon({ host: api.url });
     const poor = await wayTo(api, daemon, { bearerToken: "poor" });
     const rich = await wayTo(api, daemon);
+    const mark = `berth-in-use-${daemon.shared.instance.id}`;
     for (const [name, { cluster }] of [
       ["one", poor],
       ["two", poor],
       ["three", rich],
     ] as const) {
-      const { metadata } = api.pods.create("default", podOf(name, "persistent", {}), running);
+      const marked = podOf(name, "persistent", {}, { [mark]: "-" });
+      const { metadata } = api.pods.create("default", marked, running);
       daemon.shared.presence.hold(cluster, { namespace: "default", name, uid: metadata?.uid });
     }
     await lookAround(api, daemon);
-    expect(marksOf(api, "three")).toHaveLength(1);
+    expect(api.pods.get("default", "three").metadata?.annotations?.[mark]).not.toBe("-");
   });
 });
 
