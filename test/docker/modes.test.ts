@@ -1,7 +1,7 @@
 /** The modes of the Docker backend on a real Engine: whose container it is, what is in it, and when it goes. */
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { Effect, Redacted } from "effect";
+import { Duration, Effect, Redacted } from "effect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startEngine, type TestEngine } from "../support/docker.ts";
 import { testDaemon } from "../support/docker-backend.ts";
@@ -461,5 +461,24 @@ describe("idleTimeout", () => {
     await gone("idle-e");
     expect(await exists("somebodys")).toBe(true);
     await container.remove({ force: true });
+  });
+});
+
+describe("an Engine", () => {
+  it("is forgotten when nobody uses it and no container of Berth's may become idle there", async () => {
+    const daemon = await testDaemon(engine.host, Duration.millis(100));
+    const forgotten = () => eventually(async () => daemon.shared.kept === 0, "the Engine is forgotten");
+    const staying = await daemon.connect();
+    const going = await daemon.connect();
+    await going.close();
+    expect(daemon.shared.kept).toBe(1);
+    expect((await runProgram(staying.environment, "sleep 1; echo in")).stdout).toBe("in\n");
+    expect(daemon.shared.kept).toBe(1);
+    await staying.close();
+    await forgotten();
+    const execution = { mode: "persistent", containerName: "idle-f", createMissingContainers: true };
+    await (await daemon.connect({ execution: { ...execution, idleTimeout: "2s" } })).close();
+    await forgotten();
+    expect(await names()).not.toContain("idle-f");
   });
 });

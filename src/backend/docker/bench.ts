@@ -33,7 +33,7 @@ export const workshop =
   ({ connectionId, identity, settings: { docker } }) =>
     Effect.gen(function* () {
       const connection = resources(connectionId);
-      const known = yield* engines.get(docker.connection);
+      const known = yield* engines.get(docker.connection, connection);
       return {
         known,
         engine: known.engine,

@@ -1,10 +1,11 @@
 /** The Engines that a daemon works with, and what it keeps of each over the ends of connections. */
 import { createHash } from "node:crypto";
-import { Duration, Effect, Redacted, Schedule, Scope, Semaphore } from "effect";
+import { Duration, Effect, Exit, Redacted, Schedule, Scope, Semaphore } from "effect";
 import type { Tooling } from "../../../machines/docker-facts.ts";
 import type { Docker, DockerConnection } from "../../config/sections/docker.ts";
 import type { Failure } from "../../failure.ts";
 import type { Logger } from "../../log/logger.ts";
+import type { ConnectionResources } from "../backend.ts";
 import { type Engine, openEngine } from "./engine.ts";
 import { type EngineError, type EngineTooOld, EngineUnreachable, explained } from "./failures.ts";
 import { type Instance, thisInstance } from "./instance.ts";
@@ -13,7 +14,7 @@ import { sweep } from "./sweep.ts";
 import { Tenancy } from "./tenancy.ts";
 
 /** How often a daemon looks after its Engines. */
-const TENDING = Schedule.spaced("1 minute");
+const TENDING_INTERVAL = Duration.minutes(1);
 const TENDING_TIMEOUT = Duration.seconds(30);
 
 export interface KnownEngine {
@@ -22,7 +23,12 @@ export interface KnownEngine {
   readonly tenancy: Tenancy;
   /** What images were found to hold. */
   readonly tooling: Map<string, Tooling>;
+  /** The IDs of its connections. */
+  readonly users: Set<string>;
 }
+
+/** Who needs an Engine, for as long as the scope is open. */
+export type EngineUser = Pick<ConnectionResources, "connectionId" | "scope">;
 
 export class DockerEngines {
   readonly instance: Instance;
@@ -32,24 +38,44 @@ export class DockerEngines {
   readonly #known = new Map<string, KnownEngine>();
   readonly #said = new Set<string>();
   readonly #opening = Semaphore.makeUnsafe(1);
+  readonly #tendingInterval: Duration.Duration;
 
-  constructor(instance: Instance, logger: Logger, background: Scope.Scope) {
+  constructor(
+    instance: Instance,
+    logger: Logger,
+    background: Scope.Scope,
+    tendingInterval: Duration.Duration,
+  ) {
     this.instance = instance;
     this.logger = logger;
     this.background = background;
+    this.#tendingInterval = tendingInterval;
   }
 
-  /** The Engine of this configuration: the same one for the same. From its first use on it is looked after. */
-  get(connection: DockerConnection): Effect.Effect<KnownEngine, Failure> {
+  /**
+   * The Engine of this configuration: the same one for the same. It is looked after for as long as it has users, and
+   * persistent containers that will be idle for too long.
+   */
+  get(
+    connection: DockerConnection,
+    { connectionId, scope }: EngineUser,
+  ): Effect.Effect<KnownEngine, Failure> {
     const key = keyOf(connection);
     return this.#opening.withPermit(
-      Effect.suspend(() => {
-        const known = this.#known.get(key);
-        return known === undefined
-          ? Effect.tap(this.#open(connection), (opened) => Effect.sync(() => this.#known.set(key, opened)))
-          : Effect.succeed(known);
+      Effect.gen({ self: this }, function* () {
+        const known = this.#known.get(key) ?? (yield* this.#open(key, connection));
+        if (known.users.has(connectionId)) return known;
+        known.users.add(connectionId);
+        const leave = Effect.sync(() => void known.users.delete(connectionId));
+        yield* Scope.addFinalizer(scope, leave);
+        return known;
       }),
     );
+  }
+
+  /** How many Engines are known. */
+  get kept(): number {
+    return this.#known.size;
   }
 
   /** Says something about the configuration that is true of every connection, but needs to be said once. */
@@ -70,7 +96,7 @@ export class DockerEngines {
    */
   prepare({ connection, timeouts }: Docker): Effect.Effect<void> {
     return Effect.gen({ self: this }, function* () {
-      const known = yield* this.get(connection);
+      const known = yield* this.get(connection, { connectionId: "", scope: this.background });
       yield* this.contact(known, timeouts.http);
       yield* Effect.mapError(this.#tend(known), (error) => refusedContact(known.engine, error));
     }).pipe(
@@ -80,19 +106,23 @@ export class DockerEngines {
     );
   }
 
-  #open(connection: DockerConnection): Effect.Effect<KnownEngine, Failure> {
+  #open(key: string, connection: DockerConnection): Effect.Effect<KnownEngine, Failure> {
     const { background, instance, logger } = this;
     return Effect.gen({ self: this }, function* () {
       const engine = yield* openEngine(connection);
-      const tenancy = yield* Scope.provide(Tenancy.open(engine, instance, logger), background);
-      const known = { engine, tenancy, pulls: new SharedPulls<Failure>(background), tooling: new Map() };
-      yield* Effect.forkIn(this.#tendForEver(known), background);
+      const scope = yield* Scope.fork(background);
+      const tenancy = yield* Scope.provide(Tenancy.open(engine, instance, logger), scope);
+      const pulls = new SharedPulls<Failure>(background);
+      const known = { engine, tenancy, pulls, tooling: new Map(), users: new Set<string>() };
+      this.#known.set(key, known);
+      const tending = Effect.andThen(this.#tendWhileNeeded(key, known), Scope.close(scope, Exit.void));
+      yield* Effect.forkIn(tending, background);
       return known;
     });
   }
 
-  /** An Engine that does not answer at the moment is tended the next time. */
-  #tendForEver(known: KnownEngine): Effect.Effect<void> {
+  /** An Engine that does not answer at the moment is tended the next time. Forgets it in the end. */
+  #tendWhileNeeded(key: string, known: KnownEngine): Effect.Effect<void> {
     const details = { engine: known.engine.address };
     const once = Effect.andThen(known.engine.negotiate(TENDING_TIMEOUT), this.#tend(known)).pipe(
       Effect.catch(({ message }) =>
@@ -110,7 +140,14 @@ export class DockerEngines {
         ),
       ),
     );
-    return Effect.asVoid(Effect.repeat(once, TENDING));
+    const isOver = (): boolean => {
+      const isNeeded = known.users.size > 0 || known.tenancy.isNeeded;
+      if (!isNeeded) this.#known.delete(key);
+      return !isNeeded;
+    };
+    return Effect.asVoid(
+      Effect.repeat(once, { schedule: Schedule.spaced(this.#tendingInterval), until: isOver }),
+    );
   }
 
   #tend({ engine, tenancy }: KnownEngine): Effect.Effect<void, EngineError> {
@@ -123,11 +160,18 @@ const refusedContact = (engine: Engine, error: EngineError | EngineTooOld): Fail
     ? explained(EngineUnreachable, `The Engine at ${engine.address} can't be used`)(error)
     : error;
 
-/** Opens what all connections share. Closing the scope ends what runs in the background. */
-export const openDocker = (logger: Logger): Effect.Effect<DockerEngines, never, Scope.Scope> =>
+/**
+ * Opens what all connections share. Closing the scope ends what runs in the background.
+ *
+ * @param tendingInterval how often Engines are looked after
+ */
+export const openDocker = (
+  logger: Logger,
+  tendingInterval = TENDING_INTERVAL,
+): Effect.Effect<DockerEngines, never, Scope.Scope> =>
   Effect.gen(function* () {
     const instance = yield* thisInstance;
-    return new DockerEngines(instance, logger, yield* Effect.scope);
+    return new DockerEngines(instance, logger, yield* Effect.scope, tendingInterval);
   });
 
 const keyOf = ({ host, cacert, cert, key }: DockerConnection): string =>

@@ -23,6 +23,8 @@ export class Tenancy {
   readonly #tenants = new Map<string, number>();
   readonly #locks = new Map<string, Semaphore.Semaphore>();
   readonly #checks: FiberMap.FiberMap<string>;
+  /** Whether there were any when they were looked for last, or there is one since then. */
+  #hasMarkers = false;
 
   private constructor(engine: Engine, instance: Instance, logger: Logger, checks: FiberMap.FiberMap<string>) {
     this.#engine = engine;
@@ -56,6 +58,12 @@ export class Tenancy {
         entered === undefined ? Effect.void : this.#leave(container, idleMillis),
       );
     });
+  }
+
+  /** Whether there is a persistent container that time may make something of. */
+  get isNeeded(): boolean {
+    const [scheduled] = this.#checks;
+    return this.#hasMarkers || scheduled !== undefined;
   }
 
   /** Puts right what daemons left that are gone, and sees to the removal of what is idle. */
@@ -115,6 +123,7 @@ export class Tenancy {
   #scan(): Effect.Effect<void, EngineError> {
     return Effect.gen({ self: this }, function* () {
       const markers = yield* findMarkers(this.#engine, undefined, TIMEOUT);
+      this.#hasMarkers = markers.length > 0;
       for (const container of new Set(markers.map((marker) => marker.container))) {
         yield* this.#exclusively(container, this.#review(container));
       }
@@ -192,12 +201,11 @@ export class Tenancy {
   }
 
   #mark(kind: Marker["kind"], container: string, idleMillis: number): Effect.Effect<void, EngineError> {
-    return setMarker(
-      this.#engine,
-      this.#instance,
-      { kind, container, idleMillis, since: Date.now() },
-      TIMEOUT,
-    );
+    return Effect.suspend(() => {
+      this.#hasMarkers = true;
+      const marker = { kind, container, idleMillis, since: Date.now() };
+      return setMarker(this.#engine, this.#instance, marker, TIMEOUT);
+    });
   }
 
   #unmark(markers: readonly Marker[], which: (marker: Marker) => boolean): Effect.Effect<void, EngineError> {
