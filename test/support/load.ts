@@ -1,4 +1,5 @@
 /** Many idle connections and a stream of logins, while a page shows them: how its frames come, and the daemon's memory. */
+import { once } from "node:events";
 import type { Page } from "playwright-core";
 import { WebSocket } from "ws";
 import type { Daemon } from "./daemon.ts";
@@ -96,27 +97,58 @@ export const framesMeasured = async (page: Page): Promise<Frames> => {
 export const DEBUGGABLE = { NODE_OPTIONS: "--inspect=127.0.0.1:0" };
 
 /** Bytes of a daemon that was started with `DEBUGGABLE`, without garbage. */
-export const heapBytes = async (daemon: Daemon): Promise<number> => {
-  const socket = new WebSocket(await debuggerOf(daemon));
-  const answers = new Map<number, (result: unknown) => void>();
-  socket.on("message", (data) => {
-    const { id, result } = JSON.parse(String(data)) as { id: number; result: unknown };
-    answers.get(id)?.(result);
-  });
-  await new Promise((resolve, reject) => socket.once("open", resolve).once("error", reject));
-  const ask = (method: string, params: object = {}): Promise<unknown> =>
-    new Promise((resolve) => {
-      const id = answers.size + 1;
-      answers.set(id, resolve);
-      socket.send(JSON.stringify({ id, method, params }));
-    });
-  try {
+export const heapBytes = (daemon: Daemon): Promise<number> =>
+  debugging(daemon, async (ask) => {
     await ask("HeapProfiler.enable");
     await ask("HeapProfiler.collectGarbage");
     await ask("HeapProfiler.collectGarbage");
     const expression = "(({ heapUsed, external }) => heapUsed + external)(process.memoryUsage())";
-    const answer = (await ask("Runtime.evaluate", { expression })) as { result: { value: number } };
-    return answer.result.value;
+    const { result } = await ask("Runtime.evaluate", { expression });
+    return result?.value ?? Number.NaN;
+  });
+
+/**
+ * How many objects there are in a daemon that was started with `DEBUGGABLE`, without garbage. As long as the daemon
+ * learns nothing new, they are the same number after each login: unlike bytes, to which compiled code adds.
+ */
+export const objectCount = (daemon: Daemon): Promise<number> =>
+  debugging(daemon, async (ask) => {
+    const { result: prototype } = await ask("Runtime.evaluate", { expression: "Object.prototype" });
+    const { objects } = await ask("Runtime.queryObjects", { prototypeObjectId: prototype?.objectId });
+    const { result } = await ask("Runtime.callFunctionOn", {
+      objectId: objects?.objectId,
+      functionDeclaration: "function () { return this.length; }",
+    });
+    return result?.value ?? Number.NaN;
+  });
+
+interface RemoteObject {
+  readonly objectId?: string;
+  readonly value?: number;
+}
+
+type Ask = (
+  method: string,
+  params?: object,
+) => Promise<{ readonly result?: RemoteObject; readonly objects?: RemoteObject }>;
+
+const debugging = async <A>(daemon: Daemon, use: (ask: Ask) => Promise<A>): Promise<A> => {
+  const socket = new WebSocket(await debuggerOf(daemon));
+  const answers = new Map<number, (result: Awaited<ReturnType<Ask>>) => void>();
+  socket.on("message", (data) => {
+    const { id, result } = JSON.parse(String(data));
+    answers.get(id)?.(result);
+  });
+  await once(socket, "open");
+  try {
+    return await use(
+      (method, params = {}) =>
+        new Promise((resolve) => {
+          const id = answers.size + 1;
+          answers.set(id, resolve);
+          socket.send(JSON.stringify({ id, method, params }));
+        }),
+    );
   } finally {
     socket.close();
   }

@@ -1,5 +1,5 @@
 /** Temporary directories, and what Linux tells about a process: for tests and the bench, outside of vitest too. */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -24,6 +24,9 @@ export const peakRssBytes = (pid: number): number => kibibytes(`/proc/${pid}/sta
 
 /** Proportional share of memory of a process in bytes: what it shares with others is divided among them. */
 export const pssBytes = (pid: number): number => kibibytes(`/proc/${pid}/smaps_rollup`, "Pss");
+
+/** How many file descriptors a process has open. */
+export const openFiles = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
 
 const kibibytes = (file: string, field: string): number => {
   const match = new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(readFileSync(file, "utf8"));
