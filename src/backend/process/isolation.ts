@@ -14,7 +14,8 @@ export type Isolation =
 
 /** BusyBox's awk before 1.37 takes death by a signal for success. */
 const AWKS = ["mawk", "gawk", "awk"];
-const PROBE_TIMEOUT = Duration.seconds(5);
+/** What a host can do must not depend on how busy it is: without isolation programs run all the same, if they may. */
+const PROBE_TIMEOUT = Duration.seconds(10);
 
 /**
  * Finds out what `process.network` asks for. What works is remembered for the life of the function; what doesn't is

@@ -34,8 +34,8 @@ beforeAll(async () => {
       uselessAnswers.map(([name, behaviour]) => [path, userOf(path, name), behaviour] as const),
     ),
     // The reference asks a configuration server again for a minute; a login has less.
-    { ssh: { loginGraceTime: "10s" } },
-    { authTimeout: "4s", timeout: "2s" },
+    { ssh: { loginGraceTime: "15s" } },
+    { authTimeout: "2s", timeout: "1s" },
   );
   await echo(daemon);
 });
