@@ -15,7 +15,14 @@ import { required, requiredAction } from "./required.ts";
 /** What this machine offers, next to what the configuration wants of it. */
 export interface Host {
   readonly wanted: "auto" | "bubblewrap" | "none";
-  readonly sandbox: { readonly usable: true } | { readonly usable: false; readonly reason: string };
+  readonly sandbox:
+    | { readonly usable: true }
+    | {
+        readonly usable: false;
+        readonly reason: string;
+        /** Whether it can't be used here; otherwise nobody knows, for it did not answer in time. */
+        readonly isCertain: boolean;
+      };
   /** The program for shells and commands; missing when it is not there. */
   readonly shell: string | undefined;
   /** Where the shell was looked for. */
@@ -73,11 +80,17 @@ const whyNotIsolated = (context: ProcessContext): string => {
   return sandbox.usable ? "" : sandbox.reason;
 };
 
+/** `auto` does without isolation where the host has none, not where it is slow to say so. */
+const mustIsolate = (context: ProcessContext): boolean => {
+  const { wanted, sandbox } = hostOf(context);
+  return wanted === "bubblewrap" || (wanted === "auto" && !sandbox.usable && !sandbox.isCertain);
+};
+
 const isolationMissing = (context: ProcessContext): Refusal => ({
   code: "PROCESS_ISOLATION_UNAVAILABLE",
   level: "error",
   userMessage: "Your environment cannot be isolated on this server. Please ask your administrator.",
-  message: "process.isolation is bubblewrap, and bubblewrap is not usable on this host",
+  message: `process.isolation is ${hostOf(context).wanted}, and programs can't be isolated on this host`,
   details: { reason: whyNotIsolated(context) },
 });
 
@@ -113,7 +126,7 @@ export const processMachine = setup({
     refuse: assign((_, { refusal }: { refusal: Refusal }) => ({ refusal })),
   },
   guards: {
-    mustIsolateAndCannot: ({ context }) => hostOf(context).wanted === "bubblewrap" && !isIsolated(context),
+    mustIsolateAndCannot: ({ context }) => mustIsolate(context) && !isIsolated(context),
     hasNoShell: ({ context }) => hostOf(context).shell === undefined,
     isIsolated: ({ context }) => isIsolated(context),
   },

@@ -149,7 +149,7 @@ walk<ProcessWorld>("process", {
       },
     },
     "isolation is demanded and bubblewrap is missing": {
-      event: host({ wanted: "bubblewrap", sandbox: { usable: false, reason: "" } }),
+      event: host({ wanted: "bubblewrap", sandbox: { usable: false, reason: "", isCertain: true } }),
       arrange: (world) => {
         world.lack = "bubblewrap";
         configured(world, { isolation: "bubblewrap" });

@@ -44,7 +44,7 @@ export const processBackend = ({ resources }: ProcessBackendDependencies) => {
       const { isolation: wanted, network, shell } = settings.process;
       const isolation =
         wanted === "none"
-          ? { usable: false as const, reason: "process.isolation is none" }
+          ? { usable: false as const, reason: "process.isolation is none", isCertain: true }
           : yield* isolationFor(network);
       const isVisible = isolation.usable ? isSystemProgram : () => true;
       const { found, tried } = yield* Effect.promise(() => findShell(shell, isVisible));

@@ -8,13 +8,17 @@ import { SANDBOX_ID } from "./home.ts";
 import { launchSandboxed, type Sandbox } from "./sandbox.ts";
 import { systemView } from "./sandbox-view.ts";
 
-export type Isolation =
-  | { readonly usable: true; readonly sandbox: Sandbox }
-  | { readonly usable: false; readonly reason: string };
+export type Isolation = { readonly usable: true; readonly sandbox: Sandbox } | Unusable;
+
+interface Unusable {
+  readonly usable: false;
+  readonly reason: string;
+  /** Whether the host can't do it; otherwise that is not known, for it did not answer in time. */
+  readonly isCertain: boolean;
+}
 
 /** BusyBox's awk before 1.37 takes death by a signal for success. */
 const AWKS = ["mawk", "gawk", "awk"];
-/** What a host can do must not depend on how busy it is: without isolation programs run all the same, if they may. */
 const PROBE_TIMEOUT = Duration.seconds(10);
 
 /**
@@ -42,9 +46,11 @@ export const isolationWarning = ({
     if (isolation === "none") return withoutIsolation("process.isolation is none");
     const found = yield* findIsolation(network);
     if (found.usable) return undefined;
-    return isolation === "bubblewrap"
-      ? `process.isolation is bubblewrap, and every login will be refused: ${found.reason}`
-      : withoutIsolation(found.reason);
+    if (isolation === "bubblewrap")
+      return `process.isolation is bubblewrap, and every login will be refused: ${found.reason}`;
+    return found.isCertain
+      ? withoutIsolation(found.reason)
+      : `logins are refused as long as this is so: ${found.reason}`;
   });
 
 /** The sentence for the log and for `--check-config`. */
@@ -73,10 +79,10 @@ const findIsolation = (sharesNetwork: boolean): Effect.Effect<Isolation> =>
       configuration: view.configuration,
     };
     const complaint = yield* tryOut(sandbox);
-    return complaint === undefined ? { usable: true, sandbox } : unusable(complaint);
+    return complaint ?? { usable: true, sandbox };
   });
 
-const unusable = (reason: string): Isolation => ({ usable: false, reason });
+const unusable = (reason: string): Unusable => ({ usable: false, reason, isCertain: true });
 
 const namespaceArguments = (sharesNetwork: boolean): readonly string[] => [
   ...["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"],
@@ -85,7 +91,7 @@ const namespaceArguments = (sharesNetwork: boolean): readonly string[] => [
 ];
 
 /** The kernel, a container around Berth or a security module may forbid it: only a program that ran there proves it. */
-const tryOut = (sandbox: Sandbox): Effect.Effect<string | undefined> =>
+const tryOut = (sandbox: Sandbox): Effect.Effect<Unusable | undefined> =>
   Effect.acquireUseRelease(
     Effect.sync(() => openSync("/dev/null", "r+")),
     (nowhere) =>
@@ -103,15 +109,20 @@ const tryOut = (sandbox: Sandbox): Effect.Effect<string | undefined> =>
           Effect.timeoutOption(PROBE_TIMEOUT),
           Effect.ensuring(probe.kill),
         );
-        return Option.getOrElse(yield* verdict, () => "bubblewrap did not answer in time");
+        return Option.getOrElse(yield* verdict, () => ({
+          ...unusable("bubblewrap did not answer in time"),
+          isCertain: false,
+        }));
       }),
     (nowhere) => Effect.sync(() => closeSync(nowhere)),
   );
 
-const verdictOn = (exit: Exit): string | undefined =>
+const verdictOn = (exit: Exit): Unusable | undefined =>
   exit.kind === "signal" && exit.signal === "TERM"
     ? undefined
-    : "this host's awk does not tell how a program ended, as mawk and gawk do, or setsid did not run it";
+    : unusable(
+        "this host's awk does not tell how a program ended, as mawk and gawk do, or setsid did not run it",
+      );
 
-const complaintOf = ({ message, details }: StartFailed): string =>
-  `${message}: ${String(details?.diagnostics ?? "").trim()}`;
+const complaintOf = ({ message, details }: StartFailed): Unusable =>
+  unusable(`${message}: ${String(details?.diagnostics ?? "").trim()}`);

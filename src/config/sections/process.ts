@@ -5,8 +5,8 @@ import { defaulted, Flag, oneOf, Secret } from "../codecs.ts";
 /**
  * - `shell`: path of the program for shells and commands (`shell -c command`); empty is the login shell of the user
  *   that runs Berth, or /bin/sh. An isolated program sees /usr, /bin, /sbin and /lib of the host, read-only.
- * - `isolation`: `auto` uses bubblewrap where the host has it and says so where not; `bubblewrap` refuses logins
- *   without it; `none` never isolates.
+ * - `isolation`: `auto` uses bubblewrap where the host has it, says so where not, and refuses logins as long as neither
+ *   is known; `bubblewrap` refuses logins without it; `none` never isolates.
  * - `network`: whether an isolated program shares the host's network.
  * - `home`: the working and home directory of programs, in which `%u` stands for the user's name (made safe for a
  *   file's name); it is created if missing and stays. Empty is a private, empty directory for each connection, removed

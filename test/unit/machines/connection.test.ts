@@ -18,7 +18,7 @@ const identity = identityOf("jane");
 const settings: Settings = { ...settingsOf(defaults), backend: "process" };
 const host: Host = {
   wanted: "none",
-  sandbox: { usable: false, reason: "" },
+  sandbox: { usable: false, reason: "", isCertain: true },
   shell: "/bin/sh",
   shellsTried: "/bin/sh",
 };

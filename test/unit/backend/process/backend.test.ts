@@ -68,7 +68,18 @@ describe("a host without a working bubblewrap", () => {
     expect(await run(place, "echo on")).toMatchObject({ stdout: "on\n", exit: status(0) });
   });
 
-  it.each(["exec sleep 1000 >/dev/null 2>&1", "echo started; echo 0", "exec >&-; exit 143"])(
+  it("is refused where isolation is wished for, as long as it says neither yes nor no", async () => {
+    await replaceBwrap("exec sleep 1000 >/dev/null 2>&1");
+    const { outcome } = await provision({ settings: { isolation: "auto" } });
+    expect(outcome).toMatchObject({
+      refusal: {
+        code: "PROCESS_ISOLATION_UNAVAILABLE",
+        details: { reason: expect.stringContaining("did not answer in time") },
+      },
+    });
+  });
+
+  it.each(["echo started; echo 0", "exec >&-; exit 143"])(
     "is not fooled by one that does %s",
     async (script) => {
       await replaceBwrap(script);
