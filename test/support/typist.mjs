@@ -1,19 +1,26 @@
 /**
  * Somebody at two terminals, on two servers, who types into both at the same moment and waits for both echoes.
- * usage: node typist.mjs USERNAME PRIVATE_KEY_FILE PORT PORT
- * Prints `typing` when it begins; when its input ends, the times of the echoes in milliseconds: pairs, as JSON.
+ * usage: node typist.mjs USERNAME PRIVATE_KEY_FILE PORT:PID PORT:PID
+ * Prints `typing` when it begins; when its input ends, the times of the echoes in milliseconds: pairs, as JSON. What a
+ * server, or this process, has waited for a processor meanwhile is the machine's doing, and not counted.
  */
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { connected } from "./built-client.mjs";
 
 const { HostKey } = await import("../../dist/src/ssh/host-key.js");
 
 const PAUSE_MILLIS = 10;
-const [, , username, keyFile, ...ports] = process.argv;
+const [, , username, keyFile, ...servers] = process.argv;
 const privateKey = HostKey.read(await readFile(keyFile, "utf8"));
 
-const terminalOn = async (port) => {
+/** How long a process's main thread has waited for a processor, in milliseconds (proc_pid_schedstat). */
+const waited = (pid) =>
+  Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, "utf8").split(" ")[1]) / 1e6;
+
+const terminalOn = async (server) => {
+  const [port, pid] = server.split(":");
   const client = await connected(Number(port));
   await client.authenticate({ username, privateKey });
   const channel = await client.open("session");
@@ -23,17 +30,18 @@ const terminalOn = async (port) => {
   channel.exit.then(() => {
     throw new Error(`the terminal on ${port} is gone`);
   });
-  return channel.data;
+  return { data: channel.data, pid };
 };
 
-const echo = async (terminal) => {
-  const typed = performance.now();
-  terminal.write("x");
-  await once(terminal, "data");
-  return performance.now() - typed;
+const echo = async ({ data, pid }) => {
+  const uncounted = () => waited(pid) + waited(process.pid);
+  const begun = performance.now() - uncounted();
+  data.write("x");
+  await once(data, "data");
+  return performance.now() - uncounted() - begun;
 };
 
-const terminals = await Promise.all(ports.map(terminalOn));
+const terminals = await Promise.all(servers.map(terminalOn));
 await Promise.all(terminals.map(echo));
 console.log("typing");
 let isOver = false;
