@@ -476,9 +476,16 @@ describe("an Engine", () => {
     expect(daemon.shared.kept).toBe(1);
     await staying.close();
     await forgotten();
-    const execution = { mode: "persistent", containerName: "idle-f", createMissingContainers: true };
-    await (await daemon.connect({ execution: { ...execution, idleTimeout: "2s" } })).close();
+    const comeAndGo = async (containerName: string, idleTimeout: string): Promise<void> => {
+      const execution = { mode: "persistent", containerName, createMissingContainers: true, idleTimeout };
+      await (await daemon.connect({ execution })).close();
+      expect(daemon.shared.kept).toBe(1);
+    };
+    await comeAndGo("idle-f", "2s");
     await forgotten();
     expect(await names()).not.toContain("idle-f");
+    await comeAndGo("idle-g", "1h");
+    await engine.docker.getContainer("idle-g").remove({ force: true });
+    await forgotten();
   });
 });

@@ -21,7 +21,7 @@ export class Tenancy {
   readonly #logger: Logger;
   /** How many connections of this daemon are in a container. */
   readonly #tenants = new Map<string, number>();
-  readonly #locks = new Map<string, Semaphore.Semaphore>();
+  readonly #turns = new Map<string, { readonly turn: Semaphore.Semaphore; interested: number }>();
   readonly #checks: FiberMap.FiberMap<string>;
   /** Whether there were any when they were looked for last, or there is one since then. */
   #hasMarkers = false;
@@ -135,6 +135,7 @@ export class Tenancy {
     return Effect.gen({ self: this }, function* () {
       const markers = yield* findMarkers(this.#engine, container, TIMEOUT);
       if ((yield* findContainer(this.#engine, container, TIMEOUT)) === undefined) {
+        yield* FiberMap.remove(this.#checks, container);
         return yield* this.#unmark(markers, () => true);
       }
       const alive = new Set(yield* this.#alive(markers));
@@ -182,7 +183,6 @@ export class Tenancy {
       }
       yield* removeContainer(this.#engine, container, TIMEOUT);
       yield* this.#unmark(markers, () => true);
-      this.#locks.delete(container);
       this.#logger.info("DOCKER_CONTAINER_IDLE", "A persistent container was removed: nobody was in it", {
         container,
         idleSeconds: (idle?.idleMillis ?? 0) / 1000,
@@ -215,11 +215,20 @@ export class Tenancy {
   }
 
   #exclusively<A>(container: string, effect: Effect.Effect<A, EngineError>): Effect.Effect<A, EngineError> {
-    return Effect.suspend(() => {
-      const lock = this.#locks.get(container) ?? Semaphore.makeUnsafe(1);
-      this.#locks.set(container, lock);
-      return lock.withPermit(effect);
-    });
+    return Effect.acquireUseRelease(
+      Effect.sync(() => {
+        const queue = this.#turns.get(container) ?? { turn: Semaphore.makeUnsafe(1), interested: 0 };
+        queue.interested += 1;
+        this.#turns.set(container, queue);
+        return queue;
+      }),
+      ({ turn }) => turn.withPermit(effect),
+      (queue) =>
+        Effect.sync(() => {
+          queue.interested -= 1;
+          if (queue.interested === 0) this.#turns.delete(container);
+        }),
+    );
   }
 
   /** What fails here is done by the next scan. */
