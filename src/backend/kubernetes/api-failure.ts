@@ -37,7 +37,10 @@ export const failureOfAnswer = (call: ApiCall, httpStatus: number, body: unknown
       return new PermissionDenied({ message, details: { ...details, ...denied } });
     }
     case 404:
-      return new ObjectMissing(fields(`The API server has no such object (${asked})`));
+      // What knows no pods at all, such as a proxy or another path of the server's, says it without a reason.
+      return call.resource === "pods" && reason !== "NotFound"
+        ? new ApiRefused(fields(`There is no Kubernetes API where we ask to ${asked}`))
+        : new ObjectMissing(fields(`The API server has no such object (${asked})`));
     case 409:
       return new ObjectConflict(fields(`Somebody else was faster (${asked})`));
     default:

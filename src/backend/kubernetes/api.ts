@@ -10,7 +10,7 @@ import type { Logger } from "../../log/logger.ts";
 import type { ClusterAccess, RequestAccess } from "./access.ts";
 import { type ApiCall, failureOfAnswer, failureOfSilence } from "./api-failure.ts";
 import { type ApiFailure, type ConfigError, ObjectMissing } from "./failures.ts";
-import { openRequest, requestAccess } from "./request.ts";
+import { requestAccess, responseTo } from "./request.ts";
 import type { Throttle } from "./throttle.ts";
 
 export type CallFailure = ApiFailure | ConfigError;
@@ -176,34 +176,25 @@ export const podsPath = (namespace: string): string => `/v1/namespaces/${encodeU
 export const podPath = (namespace: string, name: string): string =>
   `${podsPath(namespace)}/${encodeURIComponent(name)}`;
 
-const exchange = (
+const exchange = async (
   server: RequestAccess,
   { method, path, body, contentType = "application/json" }: Request,
   limits: AbortSignal[],
-): Promise<Answer> =>
-  new Promise((resolve, reject) => {
-    const content = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
-    const request = openRequest(server, path, {
-      method,
-      signal: AbortSignal.any(limits),
-      headers:
-        content === undefined
-          ? {}
-          : { "Content-Type": contentType, "Content-Length": String(content.length) },
-    });
-    request.on("error", reject);
-    request.once("response", (response) => {
-      const date = Date.parse(response.headers.date ?? "");
-      text(response).then(
-        (answer) =>
-          resolve({
-            status: response.statusCode ?? 0,
-            body: answer,
-            date: Number.isNaN(date) ? undefined : date,
-            retryAfterMillis: retryAfterMillis(response.headers["retry-after"]),
-          }),
-        reject,
-      );
-    });
-    request.end(content);
-  });
+): Promise<Answer> => {
+  const content = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
+  const headers: Record<string, string> =
+    content === undefined ? {} : { "Content-Type": contentType, "Content-Length": String(content.length) };
+  const response = await responseTo(
+    server,
+    path,
+    { method, signal: AbortSignal.any(limits), headers },
+    content,
+  );
+  const date = Date.parse(response.headers.date ?? "");
+  return {
+    status: response.statusCode ?? 0,
+    body: await text(response),
+    date: Number.isNaN(date) ? undefined : date,
+    retryAfterMillis: retryAfterMillis(response.headers["retry-after"]),
+  };
+};

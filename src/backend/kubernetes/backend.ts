@@ -9,6 +9,7 @@ import { fromEffect } from "../../from-effect.ts";
 import { wipeFiles } from "../../metadata.ts";
 import { type KubernetesBackendDependencies, workshop } from "./bench.ts";
 import type { KubernetesClusters } from "./clusters.ts";
+import { refuseDeleted } from "./ending.ts";
 import { ForwardingFailed } from "./failures.ts";
 import { writeFiles as write } from "./files.ts";
 import { execHost, programHost } from "./hosts.ts";
@@ -82,7 +83,11 @@ export const kubernetesBackend = (dependencies: KubernetesBackendDependencies) =
       const followed = yield* Scope.provide(cluster.watches.follow(met), connection.scope);
       return {
         description: `pod ${plan.namespace}/${plan.name}`,
-        start: (request) => startByExec(execHost(bench, followed, met), request),
+        start: (request) =>
+          Effect.andThen(
+            refuseDeleted(followed),
+            Effect.suspend(() => startByExec(execHost(bench, followed, met), request)),
+          ),
         openTcp,
       };
     });

@@ -3,6 +3,7 @@
  * messages whose first byte is a channel). Unlike the client library's it applies back-pressure both ways, never
  * closes the socket to say that the input has ended, and notices a server that has gone silent.
  */
+import type { ClientRequest } from "node:http";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import type { V1Status } from "@kubernetes/client-node";
@@ -12,6 +13,7 @@ import type { TerminalSize } from "../../../machines/facts.ts";
 import type { RequestAccess } from "./access.ts";
 import { type ApiCall, failureOfAnswer, failureOfSilence } from "./api-failure.ts";
 import type { ApiFailure } from "./failures.ts";
+import { isStale } from "./request.ts";
 
 /** How the program behind the channels ended. */
 export type ChannelsEnd =
@@ -72,26 +74,38 @@ export const openChannels = (request: ChannelsRequest): Effect.Effect<Channels, 
   Effect.acquireRelease(
     Effect.callback<Channels, ApiFailure>((resume) => {
       const { access, path, call, timeoutMillis } = request;
-      const socket = new WebSocket(`${access.url.replace(/^http/, "ws")}${path}`, [V5, V4], {
-        headers: { ...access.headers, "User-Agent": "berth" },
-        agent: access.agent,
-        handshakeTimeout: timeoutMillis,
-        perMessageDeflate: false,
-        // Over TLS there is no proxy that masking could protect, and it costs a pass over all input.
-        ...(access.url.startsWith("https:") ? { generateMask: () => undefined } : {}),
-      });
-      const onError = (error: Error): void => resume(Effect.fail(failureOfSilence(call, error)));
-      socket.once("error", onError);
-      socket.once("unexpected-response", (_, response) => {
-        buffer(response).then(
-          (body) => resume(Effect.fail(failureOfAnswer(call, response.statusCode ?? 0, body))),
-          onError,
-        );
-      });
-      socket.once("open", () => {
-        socket.off("error", onError);
-        resume(Effect.succeed(new Channels(socket, request)));
-      });
+      const open = (): WebSocket => {
+        let handshake: ClientRequest | undefined;
+        const opening = new WebSocket(`${access.url.replace(/^http/, "ws")}${path}`, [V5, V4], {
+          headers: { ...access.headers, "User-Agent": "berth" },
+          agent: access.agent,
+          handshakeTimeout: timeoutMillis,
+          perMessageDeflate: false,
+          finishRequest: (begun) => {
+            handshake = begun;
+            begun.end();
+          },
+          // Over TLS there is no proxy that masking could protect, and it costs a pass over all input.
+          ...(access.url.startsWith("https:") ? { generateMask: () => undefined } : {}),
+        });
+        const onError = (error: Error): void => {
+          if (handshake !== undefined && isStale(handshake, error)) socket = open();
+          else resume(Effect.fail(failureOfSilence(call, error)));
+        };
+        opening.once("error", onError);
+        opening.once("unexpected-response", (_, response) => {
+          buffer(response).then(
+            (body) => resume(Effect.fail(failureOfAnswer(call, response.statusCode ?? 0, body))),
+            onError,
+          );
+        });
+        opening.once("open", () => {
+          opening.off("error", onError);
+          resume(Effect.succeed(new Channels(opening, request)));
+        });
+        return opening;
+      };
+      let socket = open();
       return Effect.sync(() => {
         socket.on("error", () => undefined);
         socket.terminate();

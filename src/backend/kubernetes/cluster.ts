@@ -10,7 +10,7 @@ import { type CallFailure, type PodApi, podApi, podPath } from "./api.ts";
 import { type Channels, type ChannelsRequest, openChannels } from "./channels.ts";
 import type { ConfigError } from "./failures.ts";
 import { PodWatches } from "./followed-pod.ts";
-import { openRequest, requestAccess } from "./request.ts";
+import { requestAccess, responseTo } from "./request.ts";
 import type { Throttle, Throttles } from "./throttle.ts";
 
 /** Where programs run. */
@@ -92,15 +92,13 @@ export class Cluster {
   async #isAlive(): Promise<boolean> {
     try {
       const access = await this.#access.request();
-      return await new Promise((resolve) => {
-        const request = openRequest(access, "", { signal: AbortSignal.timeout(LIVENESS_MILLIS) });
-        request.once("response", (response) => {
+      return await responseTo(access, "", { signal: AbortSignal.timeout(LIVENESS_MILLIS) }).then(
+        (response) => {
           response.resume();
-          resolve(true);
-        });
-        request.once("error", () => resolve(false));
-        request.end();
-      });
+          return true;
+        },
+        () => false,
+      );
     } catch {
       // Credentials that can't be read any more say nothing about the server: the program may go on.
       return true;

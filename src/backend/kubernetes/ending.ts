@@ -78,6 +78,13 @@ const explain = (
     );
   });
 
+/** Exec goes by the pod's name: once the pod is gone, another one may have it, which this connection has not entered. */
+export const refuseDeleted = ({ latest }: FollowedPod): Effect.Effect<void, PodDeleted> =>
+  Effect.suspend(() => {
+    const deleted = deletedOf(latest);
+    return deleted === undefined ? Effect.void : Effect.fail(deleted);
+  });
+
 /** Fails a while after somebody asked to delete the pod; never succeeds. */
 export const deletionOf = ({ followed, notify }: Whereabouts): Effect.Effect<never, Failure> =>
   Effect.gen(function* () {
@@ -89,7 +96,7 @@ export const deletionOf = ({ followed, notify }: Whereabouts): Effect.Effect<nev
 
 const deletedOf = (pod: PodSighting): PodDeleted | undefined =>
   pod === undefined || pod.metadata?.deletionTimestamp !== undefined
-    ? new PodDeleted({ message: "The pod was deleted while a program ran in it" })
+    ? new PodDeleted({ message: "The pod was deleted while somebody was in it" })
     : undefined;
 
 /** What has happened to the container since the program was started, if anything. */

@@ -27,6 +27,8 @@ export interface ApiRequest {
   readonly name: string;
   readonly query: URLSearchParams;
   readonly authorization: string | undefined;
+  /** Over a connection that carried another request before. */
+  readonly isReused: boolean;
   /** What was sent; missing for requests that send nothing. */
   readonly body?: unknown;
 }
@@ -145,6 +147,9 @@ interface Serving {
 
 const PATH = /^\/api\/v1\/namespaces\/([^/]+)\/pods(?:\/([^/]+)(?:\/(exec|attach))?)?$/;
 
+/** Connections that have carried a request. */
+const used = new WeakSet<Socket>();
+
 const parse = (request: IncomingMessage): ApiRequest => {
   const url = new URL(request.url ?? "", "http://api");
   const [, namespace = "", name = "", subresource] = PATH.exec(url.pathname) ?? [];
@@ -152,7 +157,10 @@ const parse = (request: IncomingMessage): ApiRequest => {
   const read = isWatch ? "watch" : name === "" ? "list" : "get";
   const verb = { GET: read, POST: "create", DELETE: "delete", PATCH: "patch" }[request.method ?? ""] ?? "";
   const resource = subresource === undefined ? "pods" : `pods/${subresource}`;
+  const isReused = used.has(request.socket);
+  used.add(request.socket);
   return {
+    isReused,
     verb,
     resource,
     namespace,

@@ -55,6 +55,39 @@ describe("an API server that is busy", () => {
   });
 });
 
+describe("a connection that the server closes when it is used again", () => {
+  it.each([
+    ["get", "pods"],
+    ["create", "pods"],
+    ["get", "pods/exec"],
+  ])("is no reason to fail to %s %s", async (verb, resource) => {
+    let dropped = 0;
+    const api = await testApi({
+      meddle: (request) => {
+        if (!request.isReused || request.verb !== verb || request.resource !== resource) return undefined;
+        dropped += 1;
+        return "drop";
+      },
+    });
+    const daemon = await testDaemon({ host: api.url });
+    const { environment } = await daemon.connect({ pod: creating });
+    expect((await runProgram(environment, "echo in")).stdout).toBe("in\n");
+    const next = await daemon.connect({ pod: { ...creating, metadata: { name: "next" } } });
+    expect((await runProgram(next.environment, "echo in")).stdout).toBe("in\n");
+    expect(dropped).toBeGreaterThan(0);
+    expect(daemon.log.codes()).not.toContain("KUBERNETES_POD_CREATE_FAILED");
+  });
+});
+
+it("an address without a Kubernetes API is not taken for a cluster without the pod", async () => {
+  const api = await testApi({
+    meddle: ({ verb }) => (verb === "get" ? new ApiError(404, "", "404 page not found") : undefined),
+  });
+  const { refusal } = await (await testDaemon({ host: api.url })).connect({ pod: persistent });
+  expect(refusal.code).toBe("KUBERNETES_API_REFUSED");
+  expect(refusal.message).toContain("There is no Kubernetes API where we ask to get pods");
+});
+
 describe("creating a pod", () => {
   it("is tried again when the API server can't do it now", async () => {
     const api = await testApi({ meddle: first(2, "create", unavailable) });
@@ -404,6 +437,19 @@ describe("a program that runs", () => {
     expect(failure.userMessage).toBe("The connection to your program was lost. Please connect again.");
     other.stdin.end("fine");
     expect(await endOf(other)).toMatchObject({ stdout: "fine", exit: 0 });
+  });
+
+  it("is not started in another pod that has the name of the connection's by now", async () => {
+    const { api, connection, program } = await started();
+    const { spec } = api.pods.remove("default", "own");
+    api.pods.create("default", { metadata: { name: "own" }, ...(spec && { spec }) }, { running: {} });
+    const deleted = { code: "KUBERNETES_POD_DELETED" };
+    expect(await Effect.runPromise(Effect.flip(program.exit))).toMatchObject(deleted);
+    const before = api.requests.filter(({ resource }) => resource === "pods/exec").length;
+    const request = { program: exec("true"), terminal: undefined, environment: {}, channel: 1 };
+    const failure = Effect.flip(Effect.scoped(connection.environment.start(request)));
+    expect(await Effect.runPromise(failure)).toMatchObject(deleted);
+    expect(api.requests.filter(({ resource }) => resource === "pods/exec")).toHaveLength(before);
   });
 
   it("fails without asking about its pod when the API server is gone", async () => {
