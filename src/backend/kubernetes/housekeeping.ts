@@ -20,7 +20,7 @@ const RENEWED_PODS = 2;
 
 /** What outlives a housekeeper of a namespace, for the next one. */
 export interface HousekeepingMemory {
-  /** What has been told of missing permissions. */
+  /** What has been told of missing permissions that are missing still. */
   readonly told: Set<string>;
   isNeeded: boolean;
 }
@@ -39,6 +39,14 @@ export interface HousekeepingParts {
 /** Whether time alone may make something of a pod that is nothing now: its daemons may go, or its idle time pass. */
 const mayComeUp = (pod: V1Pod): boolean =>
   modeOf(pod) !== "persistent" || usersOf(pod).size > 0 || idleDeadline(pod) !== undefined;
+
+const SILENT = "This daemon can't say that it lives, and others will take it for gone";
+const BLIND = "Pods that are left over or idle can't be looked for";
+const UNMARKED = "A pod can't be marked as in use again";
+const UNREMOVED = "A pod that nobody needs can't be removed";
+
+/** What a refusal means for a namespace. */
+type Plight = typeof SILENT | typeof BLIND | typeof UNMARKED | typeof UNREMOVED;
 
 type Task = Exclude<Chore, { kind: "nothing" }>;
 
@@ -132,12 +140,10 @@ export class Housekeeping {
           Effect.as(undefined),
           Effect.catch((error) => Effect.succeed(error)),
         );
-        if (failure !== undefined && failure._tag !== "ObjectMissing")
-          yield* this.#report(
-            failure,
-            "This daemon can't say that it lives, and others will take it for gone",
-          );
-        if (failure !== undefined && isRefusal(failure)) refused.add(reach.api);
+        if (failure === undefined) this.#settle(SILENT);
+        else if (failure._tag !== "ObjectMissing") yield* this.#report(failure, SILENT);
+        if (failure !== undefined && (isRefusal(failure) || failure._tag === "ConfigError"))
+          refused.add(reach.api);
         // A server that is not there would keep us waiting for every pod.
         if (failure === undefined || failure._tag === "ApiUnavailable") renewed += 1;
         if (renewed === RENEWED_PODS) return;
@@ -151,8 +157,9 @@ export class Housekeeping {
     return Effect.gen({ self: this }, function* () {
       const api = this.#api;
       const { items } = yield* api.list(namespace, MODE);
+      this.#settle(BLIND);
       yield* witness.look(items, performance.now());
-      const entered = new Set(presence.in(server, namespace).map(({ uid }) => uid));
+      const entered = new Map(presence.in(server, namespace).map(({ uid, reach }) => [uid, reach.api]));
       let again: Date | undefined;
       for (const pod of items) {
         const watched = watchedPod(pod);
@@ -163,26 +170,26 @@ export class Housekeeping {
           isHeld: presence.holds(watched),
           isEntered: entered.has(watched.uid),
         });
-        if (chore.kind !== "nothing") yield* this.#do(pod, chore);
+        if (chore.kind !== "nothing") yield* this.#do(pod, chore, entered.get(watched.uid) ?? api);
         else if (chore.again !== undefined && (again === undefined || chore.again < again))
           again = chore.again;
       }
       return { again, isOver: !items.some(mayComeUp) };
     }).pipe(
       Effect.catch((error) =>
-        this.#report(error, "Pods that are left over or idle can't be looked for").pipe(
-          Effect.map(() => ({ again: undefined, isOver: this.#isRefused })),
-        ),
+        this.#report(error, BLIND).pipe(Effect.map(() => ({ again: undefined, isOver: this.#isRefused }))),
       ),
     );
   }
 
-  #do(pod: V1Pod, chore: Task): Effect.Effect<void> {
+  #do(pod: V1Pod, chore: Task, api: PodApi): Effect.Effect<void> {
     const { namespace, logger } = this.#parts;
     const { name } = watchedPod(pod);
-    return this.#carryOut(name, chore).pipe(
+    const failed = chore.kind === "mark" ? UNMARKED : UNREMOVED;
+    return this.#carryOut(name, chore, api).pipe(
       Effect.tap(() =>
         Effect.sync(() => {
+          this.#settle(failed);
           if (chore.kind !== "delete") this.wake();
           else {
             logger.info("KUBERNETES_POD_REMOVE", `A pod was deleted: ${chore.reason}`, {
@@ -194,20 +201,12 @@ export class Housekeeping {
       ),
       // Somebody was faster: gone, or changed and to be looked at again.
       Effect.catchTag(["ObjectMissing", "ObjectConflict"], () => Effect.sync(() => this.wake())),
-      Effect.catch((error) =>
-        this.#report(
-          error,
-          chore.kind === "mark"
-            ? "A pod can't be marked as in use again"
-            : "A pod that nobody needs can't be removed",
-        ),
-      ),
+      Effect.catch((error) => this.#report(error, failed)),
     );
   }
 
-  #carryOut(name: string, chore: Task): Effect.Effect<void, CallFailure> {
+  #carryOut(name: string, chore: Task, api: PodApi): Effect.Effect<void, CallFailure> {
     const { namespace, instance } = this.#parts;
-    const api = this.#api;
     const { preconditions } = chore;
     const change = (annotations: Annotations) => api.annotate(namespace, name, annotations, preconditions);
     switch (chore.kind) {
@@ -228,8 +227,14 @@ export class Housekeeping {
     }
   }
 
+  /** What had failed works again: the next time is worth a word again. */
+  #settle(what: Plight): void {
+    const { told } = this.#parts.memory;
+    for (const refusal of told) if (refusal.startsWith(what)) told.delete(refusal);
+  }
+
   /** A refusal is told once. */
-  #report(error: CallFailure, what: string): Effect.Effect<void> {
+  #report(error: CallFailure, what: Plight): Effect.Effect<void> {
     return Effect.sync(() => {
       const { namespace, logger, memory } = this.#parts;
       const isFinal = isRefusal(error);

@@ -12,6 +12,7 @@ import { type TestApi, testApi } from "../../../support/kubernetes-api/server.ts
 import { sectionOf, testDaemon } from "../../../support/kubernetes-backend.ts";
 import { runProgram } from "../../../support/programs.ts";
 import { eventually } from "../../../support/resources.ts";
+import { scoped } from "../../../support/scoped.ts";
 
 const persistent = (name: string, settings: object = {}) => ({
   mode: "persistent",
@@ -131,6 +132,33 @@ describe("at a daemon's start", () => {
         log.entries.some(({ code, level }) => code === "KUBERNETES_PERMISSION_DENIED" && level === "warning"),
       "a mode that needs it is warned",
     );
+  });
+
+  it("a permission that is taken away again is told of again", async () => {
+    const message = 'pods is forbidden: User "berth" cannot list resource "pods"';
+    let isDenied = true;
+    const api = await testApi({
+      meddle: ({ verb }) =>
+        verb === "list" && isDenied ? new ApiError(403, "Forbidden", message) : undefined,
+    });
+    const { shared, log } = await testDaemon({ host: api.url });
+    const kubernetes = sectionOf({ host: api.url }, {});
+    await Effect.runPromise(startKubernetes(shared, { backend: "kubernetes", kubernetes }));
+    const { value } = await scoped(shared.open(kubernetes));
+    /** Lets it look and ask twice, for what it makes of the first answer. */
+    const lookTwice = async () => {
+      for (const _ of [1, 2]) {
+        const asked = api.requests.length;
+        value.housekeeping("default").wake();
+        await eventually(async () => api.requests.length > asked, "it looks");
+      }
+    };
+    for (const denied of [true, false, true]) {
+      isDenied = denied;
+      await lookTwice();
+    }
+    const told = log.entries.filter(({ code }) => code === "KUBERNETES_PERMISSION_DENIED");
+    expect(told.map(({ level }) => level)).toEqual(["warning", "warning"]);
   });
 
   it("no cluster is looked for that nothing names", async () => {
