@@ -84,10 +84,10 @@ export const kubernetesBackend = (dependencies: KubernetesBackendDependencies) =
       return {
         description: `pod ${plan.namespace}/${plan.name}`,
         start: (request) =>
-          Effect.andThen(
-            refuseDeleted(followed),
-            Effect.suspend(() => startByExec(execHost(bench, followed, met), request)),
-          ),
+          Effect.suspend(() => {
+            const host = execHost(bench, followed, met);
+            return Effect.andThen(refuseDeleted(host), startByExec(host, request));
+          }),
         openTcp,
       };
     });

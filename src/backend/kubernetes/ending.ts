@@ -6,6 +6,7 @@ import type { Failure } from "../../failure.ts";
 import type { Logger } from "../../log/logger.ts";
 import { exitOf } from "../docker/exit.ts";
 import type { ChannelsEnd } from "./channels.ts";
+import type { ContainerAddress } from "./cluster.ts";
 import { ContainerOutOfMemory, ContainerRestarted, ExitLost, PodDeleted } from "./failures.ts";
 import type { FollowedPod } from "./followed-pod.ts";
 import { containerStatus, reasonOf } from "./pod-status.ts";
@@ -14,12 +15,16 @@ import type { PodSighting } from "./pod-watch.ts";
 /** A container at the time a program was started in it. */
 export interface Whereabouts {
   readonly followed: FollowedPod;
+  readonly address: ContainerAddress;
   readonly container: string;
   /** The runtime's id: another one means that the container was started again. */
   readonly containerId: string | undefined;
   readonly logger: Logger;
   readonly notify: (line: string) => void;
 }
+
+/** Which pod it was, for a failure's details. */
+export const podNames = ({ namespace, pod }: ContainerAddress) => ({ namespace, podName: pod });
 
 /** The exit code of a program that was killed; also of everything in a container that runs out of memory. */
 const KILLED = 137;
@@ -73,47 +78,52 @@ const explain = (
     return yield* Effect.fail(
       new ExitLost({
         message: `The program's connection ended without an exit status: ${end.message}`,
-        details: { answer: end.message },
+        details: { ...podNames(where.address), answer: end.message },
       }),
     );
   });
 
 /** Exec goes by the pod's name: once the pod is gone, another one may have it, which this connection has not entered. */
-export const refuseDeleted = ({ latest }: FollowedPod): Effect.Effect<void, PodDeleted> =>
+export const refuseDeleted = ({ followed, address }: Whereabouts): Effect.Effect<void, PodDeleted> =>
   Effect.suspend(() => {
-    const deleted = deletedOf(latest);
+    const deleted = deletedOf(followed.latest, address);
     return deleted === undefined ? Effect.void : Effect.fail(deleted);
   });
 
 /** Fails a while after somebody asked to delete the pod; never succeeds. */
-export const deletionOf = ({ followed, notify }: Whereabouts): Effect.Effect<never, Failure> =>
+export const deletionOf = ({ followed, address, notify }: Whereabouts): Effect.Effect<never, Failure> =>
   Effect.gen(function* () {
-    const failure = yield* followed.untilSeen(deletedOf);
+    const failure = yield* followed.untilSeen((pod) => deletedOf(pod, address));
     notify("Your environment is being shut down by the cluster.");
     yield* Effect.sleep(DELETION_GRACE);
     return yield* Effect.fail(failure);
   });
 
-const deletedOf = (pod: PodSighting): PodDeleted | undefined =>
+const deletedOf = (pod: PodSighting, address: ContainerAddress): PodDeleted | undefined =>
   pod === undefined || pod.metadata?.deletionTimestamp !== undefined
-    ? new PodDeleted({ message: "The pod was deleted while somebody was in it" })
+    ? new PodDeleted({
+        message: "The pod was deleted while somebody was in it",
+        details: podNames(address),
+      })
     : undefined;
 
 /** What has happened to the container since the program was started, if anything. */
-const troubleOf = (pod: PodSighting, { container, containerId }: Whereabouts): Failure | undefined => {
-  const deleted = deletedOf(pod);
+const troubleOf = (pod: PodSighting, where: Whereabouts): Failure | undefined => {
+  const { address, container, containerId } = where;
+  const deleted = deletedOf(pod, address);
   if (deleted !== undefined || pod === undefined) return deleted;
   const status = containerStatus(pod, container);
   const isSame = status?.containerID === containerId && status?.state?.running !== undefined;
-  return isSame ? undefined : stopped(pod, container);
+  return isSame ? undefined : stopped(pod, where);
 };
 
-const stopped = (pod: V1Pod, container: string): Failure => {
+const stopped = (pod: V1Pod, { address, container }: Whereabouts): Failure => {
   const status = containerStatus(pod, container);
   const ended = status?.state?.terminated ?? status?.lastState?.terminated;
   const fields = {
     message: "The container stopped while a program ran in it",
     details: {
+      ...podNames(address),
       reason: ended?.reason ?? pod.status?.reason ?? "",
       exitCode: ended?.exitCode ?? -1,
       restarts: status?.restartCount ?? 0,

@@ -61,7 +61,9 @@ export class FollowedPod {
       const listener = (): void => {
         const found = test(this.#latest);
         const end = found !== undefined ? Effect.succeed(found) : this.#failure && blinded(this.#failure);
-        if (end !== undefined) resume(end);
+        if (end === undefined) return;
+        this.#listeners.delete(listener);
+        resume(end);
       };
       this.#listeners.add(listener);
       listener();

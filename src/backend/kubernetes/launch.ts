@@ -12,6 +12,7 @@ import { sttyModes } from "../process/modes.ts";
 import { AgentPid } from "./agent.ts";
 import type { Channels, ChannelsEnd, OutputFilters } from "./channels.ts";
 import type { Cluster, ContainerAddress } from "./cluster.ts";
+import { podNames } from "./ending.ts";
 import { ExitLost, ProgramNotStarted } from "./failures.ts";
 import { FramedInput, type ProgramInput, rawInput } from "./input.ts";
 import { Announcement, Asides, isNameable, launchCommand, launchOrders } from "./launcher.ts";
@@ -105,7 +106,9 @@ export const launcherFor = (
   if (!lacks.shell.has(host.imageId)) return Effect.succeed(shellLauncher(host, request));
   const { plain } = request.command;
   if (plain === undefined)
-    return Effect.fail(notStarted(request, "the image has no shell to read the command"));
+    return Effect.fail(
+      notStarted(request, "the image has no shell to read the command", { image: host.imageId }),
+    );
   return Effect.succeed(
     host.pod.disableAgent || lacks.agent.has(host.imageId)
       ? bareLauncher(request, plain)
@@ -139,7 +142,7 @@ const shellLauncher = (host: ProgramHost, request: LaunchRequest): Launcher => {
           });
         }
         const started = yield* inTime(host, request, announcement.made);
-        if (started === undefined) return yield* whyNot(channels, request, announcement.unread);
+        if (started === undefined) return yield* whyNot(host, channels, request, announcement.unread);
         const { pid, group, agent, input } = started;
         if (!agent) noteMissingAgent(host);
         const handle: Handle = { pid, group, agent, shell: true };
@@ -207,7 +210,7 @@ const agentLauncher = (
         resize(channels, terminal);
         if (waits) channels.write(Buffer.from(terminal === undefined ? "\0" : "\n"), () => undefined);
         const pid = yield* inTime(host, request, preface.made);
-        if (pid === undefined) return yield* whyNot(channels, request, preface.unread);
+        if (pid === undefined) return yield* whyNot(host, channels, request, preface.unread);
         logger.debug("KUBERNETES_PID_RECEIVED", "The guest agent told the process ID", { pid });
         return {
           channels,
@@ -244,7 +247,7 @@ const resize = (channels: Channels, terminal: Terminal | undefined): void => {
 };
 
 const inTime = <A>(
-  { timeouts }: ProgramHost,
+  { timeouts, address }: ProgramHost,
   request: LaunchRequest,
   made: Promise<A>,
 ): Effect.Effect<A, Failure> =>
@@ -252,7 +255,10 @@ const inTime = <A>(
     Effect.promise(() => made),
     {
       duration: timeouts.commandStart,
-      orElse: () => Effect.fail(notStarted(request, "it took longer than kubernetes.timeouts.commandStart")),
+      orElse: () =>
+        Effect.fail(
+          notStarted(request, "it took longer than kubernetes.timeouts.commandStart", podNames(address)),
+        ),
     },
   );
 
@@ -262,7 +268,12 @@ export const NO_SUCH_PROGRAM = /no such file or directory|executable file not fo
 /** Statuses that runtimes use when they could not run a program at all. */
 const NOT_RUN: ReadonlySet<number> = new Set([126, 127, 128]);
 
-const whyNot = (channels: Channels, request: LaunchRequest, said: string): Effect.Effect<Missing, Failure> =>
+const whyNot = (
+  { address }: ProgramHost,
+  channels: Channels,
+  request: LaunchRequest,
+  said: string,
+): Effect.Effect<Missing, Failure> =>
   Effect.flatMap(
     Effect.promise(() => channels.ended),
     (end: ChannelsEnd) => {
@@ -274,16 +285,23 @@ const whyNot = (channels: Channels, request: LaunchRequest, said: string): Effec
       if (isMissing) return Effect.succeed({ missing: answer.trim() });
       return Effect.fail(
         end.kind === "lost" || end.kind === "silent"
-          ? new ExitLost({ message: `The connection was lost while a program was started: ${end.message}` })
-          : notStarted(request, answer),
+          ? new ExitLost({
+              message: `The connection was lost while a program was started: ${end.message}`,
+              details: podNames(address),
+            })
+          : notStarted(request, answer, podNames(address)),
       );
     },
   );
 
-const notStarted = ({ command }: LaunchRequest, answer: string): ProgramNotStarted =>
+const notStarted = (
+  { command }: LaunchRequest,
+  answer: string,
+  place: Readonly<Record<string, string>>,
+): ProgramNotStarted =>
   new ProgramNotStarted({
     message: `The program was not started: ${answer}`,
-    details: { program: command.words[0] ?? "", answer },
+    details: { ...place, program: command.words[0] ?? "", answer },
   });
 
 /** Size and modes as words for stty, in groups ended by `;`. */

@@ -12,7 +12,7 @@ import type { ProgramRequest, RunningProgram } from "../backend.ts";
 import { exitOf } from "../docker/exit.ts";
 import type { Bench } from "./bench.ts";
 import type { ChannelsEnd } from "./channels.ts";
-import { deletionOf } from "./ending.ts";
+import { deletionOf, podNames } from "./ending.ts";
 import { ContainerOutOfMemory, ExitLost, PodCreateFailed, PodDeleted, PodWaitFailed } from "./failures.ts";
 import { writeFiles } from "./files.ts";
 import type { FollowedPod } from "./followed-pod.ts";
@@ -28,7 +28,7 @@ import { scopedPod } from "./lifetime.ts";
 import { loginEnvironment, newPodName } from "./pod-manifest.ts";
 import { containerStatus, phaseOf, reasonOf } from "./pod-status.ts";
 import type { PodSighting } from "./pod-watch.ts";
-import { commandOf, programEnvironment, runningProgram } from "./program.ts";
+import { commandOf, type ExecHost, programEnvironment, runningProgram } from "./program.ts";
 
 export const startBySession = (
   bench: Bench,
@@ -64,10 +64,7 @@ export const startBySession = (
         continue;
       }
       return yield* runningProgram(host, request, launched, (delivered) =>
-        Effect.raceFirst(
-          endingOf(bench, up.followed, host.container, launched.ended, request.program, delivered),
-          deletionOf(host),
-        ),
+        Effect.raceFirst(endingOf(bench, host, launched.ended, request.program, delivered), deletionOf(host)),
       );
     }
   });
@@ -144,15 +141,14 @@ const comeUp = (pod: PodSighting, container: string) => {
 /** The exit code is the container's, and is known a little after its output has ended. */
 const endingOf = (
   { kubernetes }: Bench,
-  followed: FollowedPod,
-  container: string,
+  { followed, container, address }: ExecHost,
   ended: Promise<ChannelsEnd>,
   program: Program,
   delivered: ReadonlySet<string>,
 ): Effect.Effect<Exit, Failure> =>
   Effect.gen(function* () {
     const outcome = Effect.flatMap(
-      followed.untilSeen((pod) => outcomeOf(pod, container, program, delivered)),
+      followed.untilSeen((pod) => outcomeOf(pod, { container, address }, program, delivered)),
       (known) => ("kind" in known ? Effect.succeed(known) : Effect.fail(known)),
     );
     const early = yield* Effect.raceFirst(
@@ -172,20 +168,24 @@ const endingOf = (
     }
     const late = yield* Effect.timeoutOption(outcome, kubernetes.timeouts.podStop);
     if (Option.isSome(late)) return late.value;
-    return yield* Effect.fail(new ExitLost({ message: "The pod did not say how its program ended" }));
+    return yield* Effect.fail(
+      new ExitLost({ message: "The pod did not say how its program ended", details: podNames(address) }),
+    );
   });
 
 const outcomeOf = (
   pod: PodSighting,
-  container: string,
+  { container, address }: Pick<ExecHost, "container" | "address">,
   program: Program,
   delivered: ReadonlySet<string>,
 ): Exit | Failure | undefined => {
-  if (pod === undefined) return new PodDeleted({ message: "The pod was deleted while its program ran" });
+  const details = podNames(address);
+  if (pod === undefined)
+    return new PodDeleted({ message: "The pod was deleted while its program ran", details });
   const terminated = containerStatus(pod, container)?.state?.terminated;
   if (terminated !== undefined) {
     return terminated.reason === "OOMKilled"
-      ? new ContainerOutOfMemory({ message: "The program's pod ran out of memory" })
+      ? new ContainerOutOfMemory({ message: "The program's pod ran out of memory", details })
       : exitOf({ code: terminated.exitCode, program, delivered, message: terminated.message ?? "" });
   }
   return undefined;

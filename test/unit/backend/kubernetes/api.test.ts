@@ -3,7 +3,7 @@ import { Duration, Effect } from "effect";
 import { describe, expect, it } from "vitest";
 import { ClusterAccess } from "../../../../src/backend/kubernetes/access.ts";
 import { podApi } from "../../../../src/backend/kubernetes/api.ts";
-import { PodWatches } from "../../../../src/backend/kubernetes/followed-pod.ts";
+import { FollowedPod, PodWatches } from "../../../../src/backend/kubernetes/followed-pod.ts";
 import { Throttle } from "../../../../src/backend/kubernetes/throttle.ts";
 import { ApiError } from "../../../support/kubernetes-api/pods.ts";
 import { type ApiRequest, testApi } from "../../../support/kubernetes-api/server.ts";
@@ -165,4 +165,18 @@ describe("a watch", () => {
     const { refusal } = await connecting;
     expect(refusal.code).toBe("KUBERNETES_POD_WAIT_FAILED");
   });
+});
+
+it("who has seen what they waited for is not told of the pod any more", async () => {
+  const followed = new FollowedPod(undefined);
+  let told = 0;
+  const waiting = Effect.runPromise(
+    followed.untilSeen((pod) => {
+      told += 1;
+      return pod;
+    }),
+  );
+  for (const name of ["seen", "later", "last"]) followed.see({ metadata: { name } });
+  expect((await waiting).metadata?.name).toBe("seen");
+  expect(told).toBe(2);
 });

@@ -292,7 +292,8 @@ describe("a program that runs", () => {
     const { api, connection, program } = await started();
     const { spec } = api.pods.remove("default", "own");
     api.pods.create("default", { metadata: { name: "own" }, ...(spec && { spec }) }, { running: {} });
-    const deleted = { code: "KUBERNETES_POD_DELETED" };
+    const details = { namespace: "default", podName: "own" };
+    const deleted = { code: "KUBERNETES_POD_DELETED", details };
     expect(await Effect.runPromise(Effect.flip(program.exit))).toMatchObject(deleted);
     const before = api.requests.filter(({ resource }) => resource === "pods/exec").length;
     const request = { program: exec("true"), terminal: undefined, environment: {}, channel: 1 };
@@ -306,7 +307,7 @@ describe("a program that runs", () => {
     await api.close();
     expect(await Effect.runPromise(Effect.flip(program.exit))).toMatchObject({
       code: "KUBERNETES_EXIT_CODE_FAILED",
-      details: { answer: "The server does not answer any more" },
+      details: { namespace: "default", podName: "own", answer: "The server does not answer any more" },
     });
   });
 
@@ -346,6 +347,9 @@ describe("a program that runs", () => {
     api.pods.setState("default", "own", { running: { startedAt: new Date() } }, 1);
     for (const stream of api.streams) stream.terminate();
     const failure = await Effect.runPromise(Effect.flip(program.exit));
-    expect(failure.code).toBe("KUBERNETES_CONTAINER_RESTARTED");
+    expect(failure).toMatchObject({
+      code: "KUBERNETES_CONTAINER_RESTARTED",
+      details: { namespace: "default", podName: "own", restarts: 1 },
+    });
   });
 });
