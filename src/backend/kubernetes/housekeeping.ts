@@ -244,7 +244,9 @@ export class Housekeeping {
         if (memory.told.has(refusal)) return;
         memory.told.add(refusal);
       }
-      const level = !isFinal ? "notice" : memory.isNeeded ? "warning" : "info";
+      // Whoever can't say that they live are in pods that others may delete, whether their mode makes pods or not.
+      const isGrave = memory.isNeeded || what === SILENT;
+      const level = !isFinal ? "notice" : isGrave ? "warning" : "info";
       logger.log(level, error.code, `${what}: ${error.message}`, {
         namespace,
         ...error.details,

@@ -106,7 +106,7 @@ export const kubernetes = area(
     KUBERNETES_POD_OUTDATED: "A persistent pod was made from another spec than the configured one.",
     KUBERNETES_SHELL_MISSING: "An image has no /bin/sh, which some features need.",
     KUBERNETES_STDIN_NOT_CLOSED: "The end of a program's input cannot be told to this cluster and image.",
-    KUBERNETES_POD_DELETED: "A pod was deleted under a running program.",
+    KUBERNETES_POD_DELETED: "A pod was deleted while a connection was in it.",
     KUBERNETES_CONTAINER_RESTARTED: "A container ended or was restarted under a running program.",
     KUBERNETES_CONTAINER_OOM: "A container ran out of memory and was stopped with its programs.",
     KUBERNETES_EXEC_FAILED: "A program could not be started in a pod.",

@@ -162,6 +162,23 @@ describe("a mark of use", () => {
     expect(api.streams.size).toBe(0);
   });
 
+  it("that may not be renewed any more is told of loudly, also where no pods are made", async () => {
+    let isDenied = false;
+    const api = await testApi({
+      meddle: ({ verb }) => (verb === "patch" && isDenied ? denied : undefined),
+    });
+    api.pods.create("default", podOf("own", "persistent", {}), running);
+    const daemon = await testDaemon({ host: api.url });
+    await daemon.connect({ pod: persistent("own", { createMissingPods: false }) });
+    isDenied = true;
+    await passing(api, daemon)(HEARTBEAT_MILLIS);
+    expect(await daemon.log.waitFor("KUBERNETES_PERMISSION_DENIED")).toMatchObject({
+      level: "warning",
+      message: expect.stringContaining("others will take it for gone"),
+      details: { verb: "patch", resource: "pods", namespace: "default", name: "own" },
+    });
+  });
+
   it("is renewed where that is permitted, however many connections have credentials that may not", async () => {
     const isPoor = ({ authorization }: ApiRequest) => authorization === "Bearer poor";
     const api = await testApi({
