@@ -113,11 +113,12 @@ describe("with a slow KDC", () => {
     expect(pairs.length).toBeGreaterThan(100);
     // What holds a terminal up besides Berth does so at the same moment on the daemon that nobody logs into.
     const longestMillis = Math.max(...pairs.map(([onCrowded, onQuiet]) => onCrowded - Math.max(0, onQuiet)));
-    return { isTicketFirst, seconds, longestMillis };
+    return { isTicketFirst, seconds, longestMillis, quietMillis: Math.max(...quiet) };
   };
 
-  /** The longest echo is the claim, and what else the machine does can only make it longer: one round tells. */
-  const ROUNDS = 3;
+  /** A machine on which the echo of a daemon that nobody logs into takes longer is busy with something else. */
+  const QUIET_MILLIS = ECHO_MILLIS / 2;
+  const MOST_ROUNDS = 3;
 
   it("fifty logins wait, and a session's echo does not; nor does a login with a ticket", {
     timeout: 300_000,
@@ -131,14 +132,15 @@ describe("with a slow KDC", () => {
       isTicketFirst: true,
       seconds: expect.toSatisfy((seconds: number) => seconds > 4 && seconds < 20),
       longestMillis: expect.toSatisfy((millis: number) => millis < ECHO_MILLIS),
+      quietMillis: expect.any(Number),
     };
-    const rounds: unknown[] = [];
-    while (rounds.length < ROUNDS) {
-      const found = await round();
-      rounds.push(found);
-      if (found.isTicketFirst && found.seconds < 20 && found.longestMillis < ECHO_MILLIS) break;
+    // A round on a busy machine proves nothing against the claim, and is made again; one on a quiet machine does.
+    let found = await round();
+    for (let rounds = 1; rounds < MOST_ROUNDS && found.quietMillis > QUIET_MILLIS; rounds++) {
+      if (found.longestMillis < ECHO_MILLIS && found.isTicketFirst && found.seconds < 20) break;
+      found = await round();
     }
-    expect(rounds).toContainEqual(claim);
+    expect(found).toEqual(claim);
   });
 
   it("that never answers is given up, and told from one that is not there", async () => {
