@@ -5,7 +5,7 @@ import { serve } from "./scripted.ts";
 
 const CROWD = 30;
 /** src/turns.ts does no more than this in one turn of the event loop, however long it had to wait. */
-const MOST_PER_TURN = 5;
+const MOST_PER_TURN = 8;
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
