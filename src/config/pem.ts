@@ -29,13 +29,23 @@ export const readSecretPem = (
     text === undefined ? undefined : Redacted.make(text),
   );
 
+/** An empty file is one that somebody is writing: TLS would go on without what should be in it. */
 const readPemFile = (path: string): Effect.Effect<string, PemUnreadable> =>
   Effect.tryPromise({
     try: () => readFile(path, "utf8"),
-    catch: (cause) =>
-      new PemUnreadable({
-        message: `cannot read ${path}: ${cause instanceof Error && "code" in cause ? String(cause.code) : "unknown error"}`,
-        details: { path },
-        cause,
-      }),
-  });
+    catch: (cause) => cause,
+  }).pipe(
+    Effect.filterOrFail(
+      (text) => text.trim() !== "",
+      () => new Error("it is empty"),
+    ),
+    Effect.mapError(
+      (cause) =>
+        new PemUnreadable({ message: `cannot read ${path}: ${whyOf(cause)}`, details: { path }, cause }),
+    ),
+  );
+
+const whyOf = (cause: unknown): string => {
+  if (!(cause instanceof Error)) return "unknown error";
+  return "code" in cause ? String(cause.code) : cause.message;
+};

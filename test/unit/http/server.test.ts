@@ -222,7 +222,7 @@ describe("TLS", () => {
     expect(await fetched(`${url}/`, { ca: authority.cert })).toMatchObject({ status: 200 });
   });
 
-  it("shows a new certificate after its files have changed", async () => {
+  it("shows a new certificate after its files have changed, and none that is only half there", async () => {
     const directory = await temporaryDirectory();
     const [cert, key] = [join(directory, "tls.crt"), join(directory, "tls.key")];
     const put = async (pair: Pair) => {
@@ -238,6 +238,9 @@ describe("TLS", () => {
       socket.destroy();
       return CN;
     };
+    expect(await shown()).toBe("server");
+    await writeFile(key, "");
+    await log.waitFor("HTTP_CERTIFICATE_INVALID");
     expect(await shown()).toBe("server");
     await put(await authority.issue("renewed"));
     await log.waitFor("HTTP_CERTIFICATE_CHANGED");
