@@ -234,7 +234,8 @@ describe("a server that does not answer", () => {
       details: { reason: "no complete answer within 150ms" },
     });
     const [socket]: Socket[] = await connection;
-    if (socket?.closed === false) await once(socket, "close");
+    // Writing to who is gone is an error, for which events.once would not wait for the end.
+    if (socket?.closed === false) await new Promise((resolve) => socket.once("close", resolve));
   });
 
   it.each<[string, string]>([

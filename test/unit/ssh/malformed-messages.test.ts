@@ -1,5 +1,4 @@
 /** Conversations of mutated messages, the same ones in every run: none may reach beyond its own connection. */
-import { once } from "node:events";
 import { expect, test } from "vitest";
 import { Message, message } from "../../../src/ssh/wire.ts";
 import { ed25519Key, PASSWORD, signedRequest, WireClient } from "../../support/wire-client.ts";
@@ -112,7 +111,7 @@ test(`${CONVERSATIONS} conversations of malformed messages end alone`, async () 
       if (payload.length > 0) client.sendRaw(payload);
     }
     client.socket.end();
-    if (!client.socket.closed) await once(client.socket.resume(), "close");
+    await client.closed();
     await (await server.connection(conversation)).closed;
   }
   const failures = server.connections.flatMap(({ events }) =>
