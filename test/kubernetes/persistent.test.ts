@@ -1,9 +1,11 @@
 /** Persistent pods on a real cluster: found, created, waited for, replaced, refused, shared, left, deleted when idle. */
+import { Effect, Exit } from "effect";
 import { beforeAll, beforeEach, describe, expect, inject, it, onTestFinished } from "vitest";
 import { clusterIn, IDLE, specFor } from "../support/kubernetes.ts";
-import { testDaemon } from "../support/kubernetes-backend.ts";
+import { sectionOf, testDaemon } from "../support/kubernetes-backend.ts";
 import { exec, open, runProgram, secret, startProgram } from "../support/programs.ts";
 import { eventually } from "../support/resources.ts";
+import { failureOf, scoped } from "../support/scoped.ts";
 
 const cluster = clusterIn(inject("cluster"));
 const { kubeconfig } = cluster;
@@ -266,6 +268,39 @@ describe("a pod that is idle", () => {
     await two.connect({ pod: { ...missing(), metadata: { name: `${name}-other`, namespace } } });
     await deleted();
     expect((await cluster.pod(`${name}-other`, namespace))?.metadata?.deletionTimestamp).toBeUndefined();
+  });
+
+  it("is left alone by the API server when it has changed since it was looked at", async () => {
+    const daemon = await testDaemon({ kubeconfig });
+    await (await daemon.connect({ pod: missing() })).close();
+    const { value } = await scoped(daemon.shared.open(sectionOf({ kubeconfig }, {})));
+    const { api } = value.cluster;
+    // Asks for the permission to mark and changes nothing, unless the kubelet does at the same moment.
+    const seen = await eventually(async () => {
+      const { metadata = {} } = await Effect.runPromise(api.get(namespace, name));
+      const { uid = "", resourceVersion = "" } = metadata;
+      const asked = api.annotate(namespace, name, {}, { uid, resourceVersion });
+      const exit = await Effect.runPromiseExit(asked);
+      return (
+        Exit.isSuccess(exit) &&
+        exit.value.metadata?.resourceVersion === resourceVersion && { uid, resourceVersion }
+      );
+    }, "a patch that changes nothing leaves the version");
+    const second = await daemon.connect({ pod: missing() });
+    const conflict = { _tag: "ObjectConflict", code: "KUBERNETES_CONFLICT" };
+    for (const late of [api.annotate(namespace, name, {}, seen), api.delete(namespace, name, seen)])
+      expect(await failureOf(Effect.asVoid(late))).toMatchObject(conflict);
+    expect((await runProgram(second.environment, "echo in")).stdout).toBe("in\n");
+  });
+
+  it("is marked again for who comes next when somebody took the mark away", async () => {
+    const daemon = await testDaemon({ kubeconfig });
+    await daemon.connect({ pod: idling() });
+    const [mark = ""] = await marks();
+    await cluster.kubectl("annotate", "pod", name, "-n", namespace, `${mark}-`);
+    expect(await marks()).toEqual([]);
+    await daemon.connect({ pod: idling() });
+    expect(await marks()).toEqual([mark]);
   });
 
   it("is left alone without a timeout", async () => {
