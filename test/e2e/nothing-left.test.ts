@@ -29,13 +29,28 @@ beforeAll(async () => {
     env: DEBUGGABLE,
   });
   target = daemon.target({ identityFile: key.file });
-  files = openFiles(daemon.pid);
+  files = await steady(async () => openFiles(daemon.pid), "open files");
 });
 
 afterAll(async () => {
   await daemon[Symbol.asyncDispose]();
   await home[Symbol.asyncDispose]();
 });
+
+/** A number, as soon as two looks after one another see the same. */
+const steady = (look: () => Promise<number>, what: string): Promise<number> => {
+  let before: number | undefined;
+  return eventually(
+    async () => {
+      const count = await look();
+      const isSteady = count === before;
+      before = count;
+      return isSteady && count;
+    },
+    `the number of ${what} does not change any more`,
+    100,
+  );
+};
 
 const runsToItsEnd = async (terminal: boolean): Promise<void> => {
   await using client = await nodeClient(target);
@@ -76,17 +91,7 @@ const objectsLeft = async (): Promise<number> => {
     openFiles(pid) === files &&
     (await processTree(pid)).length === 1;
   await eventually(isGone, "no open file and no process is left", 100);
-  let before: number | undefined;
-  return eventually(
-    async () => {
-      const count = await objectCount(daemon);
-      const isSteady = count === before;
-      before = count;
-      return isSteady && count;
-    },
-    "the number of objects does not change any more",
-    100,
-  );
+  return steady(() => objectCount(daemon), "objects");
 };
 
 it(`${EACH} logins of each kind leave no object, no open file and no process behind`, {
