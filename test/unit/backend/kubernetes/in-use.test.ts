@@ -1,7 +1,7 @@
 /** A pod in use is never deleted: daemons that fall silent, marks that are lost, and who is faster at the same moment. */
 import type { V1Pod } from "@kubernetes/client-node";
 import { Effect } from "effect";
-import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { KnownCluster } from "../../../../src/backend/kubernetes/clusters.ts";
 import { HEARTBEAT_MILLIS, SILENCE_MILLIS, Witness } from "../../../../src/backend/kubernetes/witness.ts";
 import { ApiError } from "../../../support/kubernetes-api/pods.ts";
@@ -53,21 +53,24 @@ const lookAround = async (api: TestApi, daemon: Daemon): Promise<void> => {
   await eventually(async () => count(api, "list") > before, "the namespace is looked after");
 };
 
-/** Lets time pass for a daemon that looks around again and again. */
-const passing = (api: TestApi, daemon: Daemon) => {
-  let aheadMillis = 0;
+/** The clock only goes ahead: if it went back, whoever has to wait at the throttle would wait for that long. */
+let aheadMillis = 0;
+
+beforeAll(() => {
   const now = performance.now.bind(performance);
-  const clock = vi.spyOn(performance, "now").mockImplementation(() => now() + aheadMillis);
-  onTestFinished(() => void clock.mockRestore());
-  return async (millis: number): Promise<void> => {
+  vi.spyOn(performance, "now").mockImplementation(() => now() + aheadMillis);
+});
+afterAll(() => vi.restoreAllMocks());
+
+/** Lets time pass for a daemon that looks around again and again. */
+const pass = async (api: TestApi, daemon: Daemon, millis: number): Promise<void> => {
+  await lookAround(api, daemon);
+  // A look may take place as late as when the next one is asked for.
+  const stepMillis = HEARTBEAT_MILLIS / 2;
+  for (let passed = 0; passed < millis + stepMillis; passed += stepMillis) {
+    aheadMillis += stepMillis;
     await lookAround(api, daemon);
-    // A look may take place as late as when the next one is asked for.
-    const stepMillis = HEARTBEAT_MILLIS / 2;
-    for (let passed = 0; passed < millis + stepMillis; passed += stepMillis) {
-      aheadMillis += stepMillis;
-      await lookAround(api, daemon);
-    }
-  };
+  }
 };
 
 describe("a daemon elsewhere that has fallen silent", () => {
@@ -91,8 +94,7 @@ describe("a daemon elsewhere that has fallen silent", () => {
     });
     api.pods.create("default", podOf("theirs", "connection", { "berth-instance": "other" }, OTHERS), running);
     const daemon = await testDaemon({ host: api.url });
-    const pass = passing(api, daemon);
-    await pass(SILENCE_MILLIS);
+    await pass(api, daemon, SILENCE_MILLIS);
     expect(await daemon.log.waitFor("KUBERNETES_PERMISSION_DENIED")).toMatchObject({
       details: { verb: "patch", resource: "pods", namespace: "default", name: "theirs" },
     });
@@ -107,7 +109,7 @@ describe("a daemon elsewhere that has fallen silent", () => {
     const outdated = { "berth-spec-hash": "another", ...OTHERS };
     api.pods.create("default", podOf("own", "persistent", {}, outdated), running);
     const daemon = await testDaemon({ host: api.url });
-    await passing(api, daemon)(SILENCE_MILLIS);
+    await pass(api, daemon, SILENCE_MILLIS);
     const { refusal } = await daemon.connect({ pod: persistent("own", { recreateOutdated: "whenUnused" }) });
     expect(refusal).toMatchObject({ code: "KUBERNETES_PERMISSION_DENIED", details: { verb: "patch" } });
     expect(count(api, "delete")).toBe(0);
@@ -171,7 +173,7 @@ describe("a mark of use", () => {
     const daemon = await testDaemon({ host: api.url });
     await daemon.connect({ pod: persistent("own", { createMissingPods: false }) });
     isDenied = true;
-    await passing(api, daemon)(HEARTBEAT_MILLIS);
+    await pass(api, daemon, HEARTBEAT_MILLIS);
     expect(await daemon.log.waitFor("KUBERNETES_PERMISSION_DENIED")).toMatchObject({
       level: "warning",
       message: expect.stringContaining("others will take it for gone"),
