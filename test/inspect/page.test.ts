@@ -268,6 +268,8 @@ describe("a connection", () => {
     terminal.write("echo I am i''n\n");
     await terminal.waitFor("I am in");
     await page.getByRole("link", { name: /^Connections/ }).click();
+    // The refused one of before is there, too, and the first one until the page has heard of this one.
+    await page.getByText(/^3 live connections/).waitFor();
     await page.locator('[role="row"]', { hasText: "mallory" }).first().click();
     await page.getByRole("button", { name: "Disconnect" }).click();
     expect(await violationsOf(page)).toEqual([]);
