@@ -65,18 +65,17 @@ describe("mode persistent, as the release notes have it", () => {
 
   it("refuses entry within a second when the pod is missing", async () => {
     await using one = await serve(person, { config: await config(existing()) });
-    // What else the machine does can only make it longer: the fastest of some logins tells.
+    // The whole login counts. What else the machine does can only make it longer: the fastest of some tells.
     const millis: number[] = [];
     for (let login = 0; login < 3; login++) {
+      const begun = performance.now();
       const { code, stderr } = await one.client.run("true");
+      millis.push(performance.now() - begun);
       expect(code).toBe(255);
       expect(stderr).toContain(
         "Your environment does not exist yet. Please ask your administrator to create it.",
       );
-      const { timestamp, details } = await one.daemon.log.next("KUBERNETES_POD_NOT_FOUND");
-      const { connectionId = "" } = details;
-      const identified = await one.daemon.log.any("AUTH_SUCCESSFUL", { connectionId });
-      millis.push(Date.parse(timestamp) - Date.parse(identified.timestamp));
+      await one.daemon.log.next("KUBERNETES_POD_NOT_FOUND");
     }
     expect(Math.min(...millis)).toBeLessThan(1000);
     expect(await podNames()).toEqual([]);

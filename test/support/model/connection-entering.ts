@@ -8,8 +8,7 @@ import { approveDevice } from "../oidc-provider.ts";
 import { hopTo } from "../sshproxy.ts";
 import { answer } from "../webhook-server.ts";
 import { PASSWORD, type WireClient } from "../wire-client.ts";
-import { type ConnectionWorld, clientOf, connectionIn } from "./connection-world.ts";
-import type { ObservedDaemon } from "./observed.ts";
+import { type ConnectionWorld, clientOf } from "./connection-world.ts";
 import { firstThen } from "./portal.ts";
 import { after, type Cause, done, fails, REFUSAL } from "./walk.ts";
 
@@ -44,7 +43,7 @@ const ask = async (
 };
 
 /** Proves to be somebody else than who is to be logged in; shortly before the time for that is over, if it is to be. */
-const proveToBeAnother = async (world: ConnectionWorld, daemon: ObservedDaemon): Promise<void> => {
+const proveToBeAnother = async (world: ConnectionWorld): Promise<void> => {
   const client = await clientOf(world);
   const { username, servers } = world;
   const mechanisms = [{ uint32: 1 }, KERBEROS];
@@ -55,9 +54,8 @@ const proveToBeAnother = async (world: ConnectionWorld, daemon: ObservedDaemon):
   const request = message(Message.USERAUTH_REQUEST, username, "ssh-connection", "gssapi-with-mic");
   const mic = await servers.stranger.sign(Buffer.concat([string(client.sessionId), request]));
   if (world.provesLate) {
-    const { timestamp } = await daemon.log.any("SSH_CONNECTED", { connectionId: connectionIn(daemon) });
-    const due = Date.parse(timestamp) + SHORT_MILLIS - LATE_MILLIS;
-    await new Promise((resolve) => setTimeout(resolve, Math.max(0, due - Date.now())));
+    const dueMillis = world.begunAtMillis + SHORT_MILLIS - LATE_MILLIS;
+    await new Promise((resolve) => setTimeout(resolve, Math.max(0, dueMillis - performance.now())));
   }
   client.send(Message.USERAUTH_GSSAPI_MIC, mic);
 };
@@ -92,7 +90,7 @@ export const REFUSED = { kind: "refused", refusal: REFUSAL };
 const SHORT_MILLIS = 8000;
 const SHORT = `${SHORT_MILLIS}ms`;
 /** Shorter than the two seconds that a report of a mismatch may take, and longer than it takes until it begins. */
-const LATE_MILLIS = 1800;
+const LATE_MILLIS = 1400;
 
 export const enteringCauses: Readonly<Record<string, Cause<ConnectionWorld>>> = {
   "keys are exchanged": {

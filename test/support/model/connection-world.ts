@@ -46,6 +46,8 @@ export interface ConnectionWorld extends LoginWorld {
   provesLate: boolean;
   socket: Socket | undefined;
   connecting: Promise<WireClient> | undefined;
+  /** When the client began to connect, by `performance.now()`. */
+  begunAtMillis: number;
   daemon: ObservedDaemon | undefined;
   /** How many logins with a browser the provider grants before one is authorized. */
   grantsInVain: number;
@@ -135,6 +137,7 @@ export const connectionWorld = async (servers: Servers): Promise<ConnectionWorld
     provesLate: false,
     socket: undefined,
     connecting: undefined,
+    begunAtMillis: Number.NaN,
     daemon: undefined,
     grantsInVain: 0,
     channels: [],
@@ -153,6 +156,7 @@ export const begin = async (world: ConnectionWorld, daemon: ObservedDaemon): Pro
     world.socket = await rawSocket(daemon);
     return;
   }
+  world.begunAtMillis = performance.now();
   world.connecting = (async () => {
     const client = await WireClient.connect(daemon);
     await client.beginAuthentication();
