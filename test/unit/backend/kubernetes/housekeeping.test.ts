@@ -1,6 +1,5 @@
 /** What a daemon does for namespaces besides its connections: whose pods it spares, removes and proves to be in use. */
 
-import type { V1Pod } from "@kubernetes/client-node";
 import { Effect, Exit, Scope } from "effect";
 import { describe, expect, it } from "vitest";
 import { encodeWhereabouts, thisInstance } from "../../../../src/backend/docker/instance.ts";
@@ -9,32 +8,18 @@ import { SILENCE_MILLIS, Witness } from "../../../../src/backend/kubernetes/witn
 import { defaults } from "../../../../src/config/schema.ts";
 import { ApiError } from "../../../support/kubernetes-api/pods.ts";
 import { type TestApi, testApi } from "../../../support/kubernetes-api/server.ts";
+import {
+  annotationsOf,
+  marksOf,
+  names,
+  persistent,
+  podOf,
+  running,
+} from "../../../support/kubernetes-api/shared-pods.ts";
 import { sectionOf, testDaemon } from "../../../support/kubernetes-backend.ts";
 import { runProgram } from "../../../support/programs.ts";
 import { eventually } from "../../../support/resources.ts";
 import { scoped } from "../../../support/scoped.ts";
-
-const persistent = (name: string, settings: object = {}) => ({
-  mode: "persistent",
-  createMissingPods: true,
-  metadata: { name },
-  ...settings,
-});
-
-const podOf = (name: string, mode: string, labels: object, annotations: object = {}): V1Pod => ({
-  metadata: { name, labels: { "berth-mode": mode, ...labels }, annotations: { ...annotations } },
-  spec: { containers: [{ name: "shell" }] },
-});
-
-const running = { running: { startedAt: new Date() } };
-
-const names = (api: TestApi) => api.pods.list("default").map(({ metadata }) => metadata?.name);
-
-const annotationsOf = (api: TestApi, name: string): Readonly<Record<string, string>> =>
-  api.pods.get("default", name).metadata?.annotations ?? {};
-
-const marksOf = (api: TestApi, name: string) =>
-  Object.keys(annotationsOf(api, name)).filter((key) => key.startsWith("berth-in-use-"));
 
 /** Ways to the same API server that are another configuration than the first. */
 const otherWays = (url: string) => ({

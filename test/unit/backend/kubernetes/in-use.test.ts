@@ -6,6 +6,7 @@ import type { KnownCluster } from "../../../../src/backend/kubernetes/clusters.t
 import { HEARTBEAT_MILLIS, SILENCE_MILLIS, Witness } from "../../../../src/backend/kubernetes/witness.ts";
 import { ApiError } from "../../../support/kubernetes-api/pods.ts";
 import { type ApiRequest, type TestApi, testApi } from "../../../support/kubernetes-api/server.ts";
+import { marksOf, names, persistent, podOf, running } from "../../../support/kubernetes-api/shared-pods.ts";
 import { sectionOf, testDaemon } from "../../../support/kubernetes-backend.ts";
 import { runProgram } from "../../../support/programs.ts";
 import { eventually } from "../../../support/resources.ts";
@@ -13,29 +14,8 @@ import { scoped } from "../../../support/scoped.ts";
 
 type Daemon = Awaited<ReturnType<typeof testDaemon>>;
 
-const persistent = (name: string, settings: object = {}) => ({
-  mode: "persistent",
-  createMissingPods: true,
-  metadata: { name },
-  ...settings,
-});
-
-const podOf = (name: string, mode: string, labels: object, annotations: object = {}): V1Pod => ({
-  metadata: { name, labels: { "berth-mode": mode, ...labels }, annotations: { ...annotations } },
-  spec: { containers: [{ name: "shell" }] },
-});
-
-const running = { running: { startedAt: new Date() } };
-
 /** What a daemon on another host wrote once. */
 const OTHERS = { "berth-in-use-other": "2026-01-01T00:00:00.000Z" };
-
-const names = (api: TestApi) => api.pods.list("default").map(({ metadata }) => metadata?.name);
-
-const marksOf = (api: TestApi, name: string) =>
-  Object.keys(api.pods.get("default", name).metadata?.annotations ?? {}).filter((key) =>
-    key.startsWith("berth-in-use-"),
-  );
 
 const count = (api: TestApi, wanted: string) => api.requests.filter(({ verb }) => verb === wanted).length;
 
