@@ -1,5 +1,4 @@
 /** What a daemon does for namespaces besides its connections: whose pods it spares, removes and proves to be in use. */
-
 import { Effect, Exit, Scope } from "effect";
 import { describe, expect, it } from "vitest";
 import { encodeWhereabouts, thisInstance } from "../../../../src/backend/docker/instance.ts";
